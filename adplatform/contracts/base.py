@@ -1,0 +1,29 @@
+"""The base of every message, and the field types they share."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Money = Annotated[Decimal, Field(ge=0, max_digits=14, decimal_places=2)]
+"""An amount in the campaign's currency, exact to the cent; JSON carries it as a string."""
+Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._|:+-]*$")]
+"""An id that is safe in a path, a header and a log line. Segment ids read ``audience|age band``."""
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Message(BaseModel):
+    """Frozen, closed (an unknown field is an error) and finite (no NaN or infinity)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
+
+
+class Interval(Message):
+    """A two-sided interval. ``level`` is its nominal coverage, 0.95 unless said."""
+
+    low: float
+    high: float
+    level: Probability = 0.95

@@ -1,0 +1,1 @@
+"""The Creative agent: copy, guidelines, scores."""

@@ -1,0 +1,1 @@
+"""The Measurement agent: lift, live posterior, experiments, decisions."""

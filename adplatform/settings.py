@@ -1,0 +1,78 @@
+"""Paths, thresholds, seeds and secrets, from the environment (prefix ``ADPLATFORM_``)."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Everything that may be set from outside. Defaults run the whole product on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="ADPLATFORM_", extra="ignore")
+
+    home: Path = Field(default=REPOSITORY / ".adplatform", description="Where all state lives.")
+    seed: int = Field(default=20261101, description="Seed of every random draw that is not given one.")
+    attribution_days: int = Field(default=3, ge=1, le=90, description="A conversion counts for an impression this many days.")
+    minimum_segment_users: int = Field(default=20, ge=2, description="Smaller segments are never returned.")
+    lateness_hours: float = Field(default=1.0, ge=0, description="A timestamp further ahead than this is refused.")
+    lock_seconds: float = Field(default=60.0, gt=0, description="How long a writer waits for the warehouse.")
+    agent_seconds: float = Field(default=2.0, gt=0, description="How long the orchestrator waits for an agent's answer.")
+    creative_seconds: float = Field(default=120.0, gt=0, description="The same for the creative agent, which writes text.")
+    language_model: str = Field(default="packaged", description="'packaged' (SmolLM2), a local path, or a hub name.")
+    embedding_model: str = Field(default="packaged", description="'packaged' (MiniLM), a local path, or a hub name.")
+    dbt_threads: int = Field(default=2, ge=1)
+
+    @cached_property
+    def landing(self) -> Path:
+        """Landing zone: one Parquet file for each table and day."""
+        return self.home / "landing"
+
+    @cached_property
+    def warehouse(self) -> Path:
+        """The DuckDB file that dbt builds."""
+        return self.home / "warehouse.duckdb"
+
+    @cached_property
+    def lock(self) -> Path:
+        """The file lock that keeps writers of landing zone and warehouse apart."""
+        return self.home / "warehouse.lock"
+
+    @cached_property
+    def models(self) -> Path:
+        """The model registry."""
+        return self.home / "models"
+
+    @cached_property
+    def reports(self) -> Path:
+        """Reports; ``reports/latest`` is the last run's."""
+        return self.home / "reports"
+
+    @cached_property
+    def dagster_home(self) -> Path:
+        """Dagster's own state."""
+        return self.home / "dagster"
+
+    @cached_property
+    def dataset(self) -> dict[str, Any]:
+        """What ``adplatform demo`` loaded (name, scale, seed, first and last day), {} before."""
+        path = self.home / "dataset.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def first_day(self) -> date:
+        """First daily partition."""
+        return date.fromisoformat(self.dataset.get("first_day", "2026-01-01"))
+
+
+def settings() -> Settings:
+    """The settings as the environment has them now."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Pure maths: off-policy estimators, intervals, sequential tests, calibration, drift, power."""

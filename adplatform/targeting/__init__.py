@@ -1,0 +1,1 @@
+"""The Targeting agent: features, collaborative filtering, response model, bandit, ranking."""

@@ -1,0 +1,1 @@
+"""Benchmarks and long claims; docs/benchmarks.md is printed from here."""
