@@ -1,0 +1,93 @@
+"""Materialize a selection in this process: what the command line and the demo call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+from rich.console import Console
+
+from adplatform.contracts.errors import InputError, SetupError
+from adplatform.defs.runs import PROCESS_TAG, instance, process_tag
+from adplatform.settings import Settings
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def _partition_arguments(partition: str | None) -> tuple[str | None, dict[str, str]]:
+    if partition and "..." in partition:
+        first, last = partition.split("...", 1)
+        return None, {_RANGE_START: first, _RANGE_END: last}
+    return partition, {}
+
+
+def resolve(definitions: dg.Definitions, selection: str) -> set[dg.AssetKey]:
+    """The keys that a selection string names. Raises InputError when it names none or cannot be read."""
+    graph = definitions.resolve_asset_graph()
+    try:
+        keys = dg.AssetSelection.from_string(selection).resolve(graph)
+    except Exception as error:  # noqa: BLE001  dagster's parser raises several kinds
+        raise InputError("SELECTION", f"cannot read {selection!r} ({error})", "try 'key:campaign_plans' or 'group:targeting'") from None
+    keys = set(keys) & set(graph.materializable_asset_keys)
+    if not keys:
+        raise InputError("SELECTION", f"{selection!r} names no asset", "see the keys in Dagster's UI")
+    return keys
+
+
+def materialize(
+    definitions: dg.Definitions,
+    found: dg.DagsterInstance,
+    selection: Sequence[str] | str,
+    partition: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run the selected assets and their checks in this process, recorded in the instance; never raises on a failed step."""
+    names = [selection] if isinstance(selection, str) else list(selection)
+    keys: set[dg.AssetKey] = set().union(*(resolve(definitions, name) for name in names))
+    key, range_tags = _partition_arguments(partition)
+    job = dg.define_asset_job("by_hand", selection=dg.AssetSelection.assets(*keys), executor_def=dg.in_process_executor)
+    merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+    run_tags = {PROCESS_TAG: process_tag(), **range_tags, **(tags or {})}
+    try:
+        return merged.resolve_job_def("by_hand").execute_in_process(
+            instance=found, partition_key=key, tags=run_tags, raise_on_error=False
+        )
+    except (dg.DagsterInvalidDefinitionError, dg.DagsterInvariantViolationError) as error:
+        raise InputError("SELECTION", " ".join(str(error).split()), "daily, per-campaign and other assets need a run each") from None
+
+
+def materialize_selection(config: Settings, selection: str, partition: str | None, console: Console) -> bool:
+    """``adplatform materialize``; prints what failed and why. True when all went well."""
+    from adplatform.definitions import defs
+
+    with instance(config) as found, console.status(f"materializing {selection}"):
+        result = materialize(defs, found, selection, partition)
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error is not None:
+            console.print(f"{event.step_key}: {root_cause(event)}", markup=False, soft_wrap=True)
+    for check in failed_checks(result):
+        console.print(f"check failed: {check}", markup=False, soft_wrap=True)
+    return result.success
+
+
+def root_cause(event: dg.DagsterEvent) -> str:
+    """First line of the innermost error of a failed step."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(error.message.split()) if error else "unknown"
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Names and reasons of checks that failed with severity ERROR."""
+    failed = []
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+            failed.append(f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {evaluation.description or ''}")
+    return failed
+
+
+def require(success: bool, what: str) -> None:
+    """Raise SetupError naming the stage that failed."""
+    if not success:
+        raise SetupError(f"{what} failed", "see the run in `adplatform dev`, under Runs")

@@ -1,0 +1,91 @@
+"""Pictures of the report and of asset metadata, as PNG bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from adplatform.contracts.measurement import ExperimentDecision
+from adplatform.contracts.plan import CampaignPlan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, SOFT, GOOD, BAD = "#1f2a44", "#9aa5b8", "#2a7f62", "#b3412e"
+
+
+def figure(width: float = 7.0, height: float = 3.4) -> tuple[Figure, Any]:
+    """A figure with one axis, in the report's manner (no display needed)."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    axis = made.subplots()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(colors=INK)
+    return made, axis
+
+
+def png(made: Figure) -> bytes:
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    made.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def data_uri(image: bytes) -> str:
+    """The image as a data URI, for HTML and for Dagster's markdown metadata."""
+    return "data:image/png;base64," + base64.b64encode(image).decode()
+
+
+def lift_forest(decisions: Sequence[ExperimentDecision]) -> bytes:
+    """Absolute lift of each experiment with its 95 % interval, coloured by the proposed action."""
+    made, axis = figure(height=0.8 + 0.28 * max(len(decisions), 3))
+    for row, decision in enumerate(decisions):
+        interval = decision.lift.absolute_interval
+        colour = {"ship": GOOD, "scale": GOOD, "pause": BAD, "reduce": BAD}.get(decision.action.value, INK)
+        axis.plot([interval.low * 100, interval.high * 100], [row, row], color=colour, lw=2)
+        axis.plot(decision.lift.absolute * 100, row, "o", color=colour)
+    axis.axvline(0, color=SOFT, lw=1)
+    axis.set_yticks(range(len(decisions)), [f"{d.experiment_id} ({d.action.value})" for d in decisions])
+    axis.set_xlabel("lift of the share of users who respond, in percentage points (95 % interval)")
+    axis.invert_yaxis()
+    return png(made)
+
+
+def reliability_plot(predicted: Sequence[float], observed: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
+    """Predicted against observed rate by bin; the bars are where chance alone would put the observed rate."""
+    made, axis = figure(4.4, 4.0)
+    limit = max([*predicted, *high]) * 100
+    axis.plot([0, limit], [0, limit], color=SOFT, lw=1)
+    for p, lo, hi in zip(predicted, low, high, strict=True):
+        axis.plot([p * 100, p * 100], [lo * 100, hi * 100], color=SOFT, lw=3)
+    axis.plot([p * 100 for p in predicted], [o * 100 for o in observed], "o", color=INK)
+    axis.set_xlabel("predicted click rate, %")
+    axis.set_ylabel("observed click rate, %")
+    return png(made)
+
+
+def plan_bars(plan: CampaignPlan) -> bytes:
+    """Budget of each line of the plan."""
+    made, axis = figure(height=0.8 + 0.3 * len(plan.lines))
+    names = {c.creative_id: c.headline for c in plan.creatives}
+    labels = [f"{names[line.creative_id][:34]} → {line.segment_id}" for line in plan.lines]
+    axis.barh(range(len(labels)), [float(line.budget) for line in plan.lines], color=INK)
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel(f"budget, {plan.brief.currency}")
+    return png(made)
+
+
+def bars_with_intervals(labels: Sequence[str], values: Sequence[float], low: Sequence[float], high: Sequence[float], title: str) -> bytes:
+    """Points with intervals, one for each label."""
+    made, axis = figure(height=0.9 + 0.3 * len(labels))
+    for row, (value, lo, hi) in enumerate(zip(values, low, high, strict=True)):
+        axis.plot([lo, hi], [row, row], color=INK, lw=2)
+        axis.plot(value, row, "o", color=INK)
+    axis.set_yticks(range(len(labels)), labels)
+    axis.invert_yaxis()
+    axis.set_xlabel(title)
+    return png(made)
