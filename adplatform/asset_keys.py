@@ -42,3 +42,6 @@ MULTI_AGENT_VS_SINGLE_MODEL: Final = "multi_agent_vs_single_model"
 
 AGENTS: Final = ("response_model", "bandit_policy", "budget_policy")
 """Agents with a challenger and a champion in the registry."""
+
+PER_CAMPAIGN: Final = (CAMPAIGN_CREATIVES, SEGMENT_RANKINGS, CAMPAIGN_PLANS)
+"""Assets with one partition for each campaign."""

@@ -12,13 +12,12 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
-from adplatform.contracts.tables import TABLES
+from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, WAREHOUSE_POOL, Platform
 from adplatform.settings import REPOSITORY, Settings, settings
 
 PROJECT = REPOSITORY / "dbt_project"
 DBT = Path(sys.executable).with_name("dbt")
-MART_EVENTS = "meta_dbt"
 
 
 def environment(config: Settings) -> dict[str, str]:
@@ -47,8 +46,7 @@ class Translator(DagsterDbtTranslator):
     def get_asset_spec(self, manifest: Any, unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         """Owners, pool-free automation, and freshness on the mart that every model reads."""
         spec = super().get_asset_spec(manifest, unique_id, project)
-        condition = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-        spec = spec.replace_attributes(owners=OWNERS, automation_condition=condition)
+        spec = spec.replace_attributes(owners=OWNERS, automation_condition=READY)
         if spec.key.path[-1] == "training_examples":
             policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=48), warn_window=timedelta(hours=30))
             spec = spec.replace_attributes(freshness_policy=policy)
@@ -68,21 +66,12 @@ def project(config: Settings | None = None) -> DbtProject:
     return found
 
 
-def _mart_metadata(platform: Platform, name: str) -> dict[str, Any]:
-    """Row count and column types, read after dbt has ended.
+def _row_count(platform: Platform, name: str) -> int:
+    """Rows of a model, read after dbt has ended.
 
     dagster-dbt's own fetch_row_counts keeps a connection open in this process, and the next dbt can't lock the file.
     """
-    rows = platform.warehouse.read(f'select count(*) as n from "{name}"')["n"][0].as_py()
-    columns = platform.warehouse.read(
-        "select column_name, data_type from information_schema.columns where table_name = ? order by ordinal_position",
-        [name],
-    )
-    described = [
-        dg.TableColumn(c, t)
-        for c, t in zip(columns["column_name"].to_pylist(), columns["data_type"].to_pylist(), strict=True)
-    ]
-    return {"dagster/row_count": rows, "dagster/column_schema": dg.TableSchema(columns=described)}
+    return int(platform.warehouse.read(f'select count(*) as n from "{name}"')["n"][0].as_py())
 
 
 def assets() -> dg.AssetsDefinition:
@@ -101,24 +90,18 @@ def assets() -> dg.AssetsDefinition:
         config = platform.settings
         os.environ.update(environment(config))
         with platform.warehouse.lock():
-            invocation = client.cli(["build"], context=context, target_path=config.home / "dbt" / "target")
+            invocation = client.cli(["build"], context=context, target_path=config.home / "dbt" / "target", raise_on_error=False)
             events = list(invocation.stream())
-            platform.warehouse.record_build()
-        yield from _with_metadata(platform, events)
+            succeeded = invocation.is_successful()
+            if succeeded:
+                platform.warehouse.record_build()
+        for event in events:
+            if isinstance(event, dg.Output):
+                rows = {"dagster/row_count": _row_count(platform, event.output_name)}
+                yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **rows})
+            else:
+                yield event
+        if not succeeded:
+            raise dg.Failure("dbt build failed: a model or a blocking test; see the failed checks of this run", allow_retries=False)
 
     return behaviour
-
-
-def _with_metadata(platform: Platform, events: list[Any]) -> Iterator[Any]:
-    for event in events:
-        name = event.output_name if isinstance(event, dg.Output) else None
-        if name is None:
-            yield event
-            continue
-        extra = _mart_metadata(platform, name)
-        yield dg.Output(value=event.value, output_name=name, metadata={**event.metadata, **extra})
-
-
-def sources() -> tuple[str, ...]:
-    """Landing tables that the project reads."""
-    return tuple(TABLES)

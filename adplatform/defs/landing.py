@@ -20,7 +20,6 @@ from adplatform.partitions import CAMPAIGNS, DAILY
 from adplatform.store.landing import IngestReport, Landing
 
 _DTYPES = {"string": "string", "integer": "int64", "number": "float64", "boolean": "bool"}
-_DAILY_CONDITION = dg.AutomationCondition.on_cron("0 1 * * *", "UTC").with_label("each night")
 
 
 def inbox_file(inbox: Path, table: str, day: str | None = None) -> Path | None:
@@ -77,7 +76,6 @@ def _snapshot_asset(table: Table) -> dg.AssetsDefinition:
         kinds={"parquet"},
         pool=WAREHOUSE_POOL,
         metadata={"dagster/column_schema": column_schema(table)},
-        automation_condition=_DAILY_CONDITION,
         deps=[r for r in _references(table) if not TABLES[r].daily],
     )
     def snapshot(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
@@ -104,7 +102,6 @@ def _daily_asset(table: Table) -> dg.AssetsDefinition:
         partitions_def=DAILY,
         backfill_policy=dg.BackfillPolicy.single_run(),
         metadata={"dagster/column_schema": column_schema(table)},
-        automation_condition=_DAILY_CONDITION,
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=timedelta(hours=48), warn_window=timedelta(hours=30)
         ),

@@ -1,0 +1,67 @@
+"""Every benchmark and claim by name. Imports happen when one is run."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from adplatform.contracts.claims import BenchmarkReport, Claim
+from benchmarks.machine import machine
+
+Progress = Callable[[float], None]
+
+
+class Entry(NamedTuple):
+    """Where a benchmark lives and the arguments of its long (``make prove``) and reduced (demo) forms."""
+
+    module: str
+    function: str
+    long: dict[str, Any]
+    reduced: dict[str, Any]
+
+
+CLAIMS: dict[str, Entry] = {
+    "coverage": Entry("benchmarks.coverage_claim", "run", {"n": 2000, "seed": 101}, {"n": 200, "seed": 7}),
+    "looks": Entry("benchmarks.looks_claim", "run", {"n": 2000, "seed": 102}, {"n": 400, "seed": 8}),
+    "calibration": Entry(
+        "benchmarks.calibration_claim", "run", {"scale": "small", "seeds": [103]}, {"scale": "tiny", "seeds": [9]}
+    ),
+    "ranking": Entry(
+        "benchmarks.ranking_claim", "run", {"scale": "small", "seeds": list(range(200, 220))}, {"scale": "tiny", "seeds": [10, 11, 12]}
+    ),
+    "off-policy": Entry("benchmarks.off_policy_claim", "run", {"n": 1000, "seed": 104}, {"n": 100, "seed": 13}),
+    "promotion": Entry("benchmarks.promotion_claim", "run", {"seeds": list(range(300, 320))}, {"seeds": [14]}),
+    "thesis": Entry("benchmarks.thesis", "run", {"seeds": list(range(400, 420))}, {"seeds": [15, 16]}),
+    "fallbacks": Entry("benchmarks.fallbacks_claim", "run", {}, {}),
+    "copy": Entry("benchmarks.copy_claim", "run", {}, {}),
+}
+"""Claims that make their own data. ``leak`` and ``consent`` read the demo's home: benchmarks/claims_data.py."""
+
+BENCHMARKS: dict[str, Entry] = {
+    "simulator": Entry("benchmarks.simulator", "run", {}, {}),
+    "warehouse": Entry("benchmarks.warehouse", "run", {}, {}),
+    "ope": Entry("benchmarks.ope", "run", {}, {}),
+    "plan": Entry("benchmarks.plan", "run", {}, {}),
+    "load": Entry("benchmarks.load", "run", {}, {}),
+}
+
+
+def run_claim(name: str, reduced: bool = False, progress: Progress | None = None) -> Claim:
+    """Run one claim. Raises KeyError for an unknown name."""
+    entry = CLAIMS[name]
+    function = getattr(importlib.import_module(entry.module), entry.function)
+    claim: Claim = function(**(entry.reduced if reduced else entry.long), progress=progress)
+    return claim
+
+
+def report(name: str, reduced: bool = False, progress: Progress | None = None) -> BenchmarkReport:
+    """One benchmark or claim as a report, with the machine and the seconds it took."""
+    found, started = machine(), time.perf_counter()
+    if name in CLAIMS:
+        claim = run_claim(name, reduced, progress)
+        return BenchmarkReport(name=name, machine=found, seconds=time.perf_counter() - started, claims=(claim,))
+    entry = BENCHMARKS[name]
+    made: BenchmarkReport = getattr(importlib.import_module(entry.module), entry.function)()
+    return made.model_copy(update={"machine": found, "seconds": time.perf_counter() - started})
