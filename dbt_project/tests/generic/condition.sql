@@ -1,0 +1,7 @@
+{% test condition(model, holds) %}
+
+select *
+from {{ model }}
+where not coalesce({{ holds }}, false)
+
+{% endtest %}
