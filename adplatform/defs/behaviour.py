@@ -14,7 +14,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_as
 
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, WAREHOUSE_POOL, Platform
-from adplatform.settings import REPOSITORY, Settings, settings
+from adplatform.state.settings import REPOSITORY, Settings, settings
 
 PROJECT = REPOSITORY / "dbt_project"
 DBT = Path(sys.executable).with_name("dbt")
@@ -71,7 +71,7 @@ def _row_count(platform: Platform, name: str) -> int:
 
     dagster-dbt's own fetch_row_counts keeps a connection open in this process, and the next dbt can't lock the file.
     """
-    return int(platform.warehouse.read(f'select count(*) as n from "{name}"')["n"][0].as_py())
+    return int(platform.state.warehouse.read(f'select count(*) as n from "{name}"')["n"][0].as_py())
 
 
 def assets() -> dg.AssetsDefinition:
@@ -87,14 +87,14 @@ def assets() -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
     )
     def behaviour(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
-        config = platform.settings
+        config = platform.state.settings
         os.environ.update(environment(config))
-        with platform.warehouse.lock():
+        with platform.state.warehouse.lock():
             invocation = client.cli(["build"], context=context, target_path=config.home / "dbt" / "target", raise_on_error=False)
             events = list(invocation.stream())
             succeeded = invocation.is_successful()
             if succeeded:
-                platform.warehouse.record_build()
+                platform.state.warehouse.record_build()
         for event in events:
             if isinstance(event, dg.Output):
                 rows = {"dagster/row_count": _row_count(platform, event.output_name)}

@@ -79,13 +79,13 @@ def _snapshot_asset(table: Table) -> dg.AssetsDefinition:
         deps=[r for r in _references(table) if not TABLES[r].daily],
     )
     def snapshot(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-        report = land(platform.landing, platform.settings.home / "inbox", table, None)
-        rows = platform.landing.read(table.name)
+        report = land(platform.state.landing, platform.state.settings.home / "inbox", table, None)
+        rows = platform.state.landing.read(table.name)
         if table.name == "campaigns":
             context.instance.add_dynamic_partitions(CAMPAIGNS.name or "", sorted(rows["campaign_id"].to_pylist()))
         return dg.MaterializeResult(
             metadata={"dagster/row_count": rows.num_rows, **_counts([report] if report else [])},
-            data_version=dg.DataVersion(str(platform.landing.fingerprint(table.name, None))),
+            data_version=dg.DataVersion(str(platform.state.landing.fingerprint(table.name, None))),
         )
 
     return snapshot
@@ -108,7 +108,7 @@ def _daily_asset(table: Table) -> dg.AssetsDefinition:
         deps=_references(table),
     )
     def daily(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-        landing, inbox = platform.landing, platform.settings.home / "inbox"
+        landing, inbox = platform.state.landing, platform.state.settings.home / "inbox"
         for day in context.partition_keys:
             report = land(landing, inbox, table, day)
             rows = landing.read(table.name, day).num_rows

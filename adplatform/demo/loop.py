@@ -1,0 +1,121 @@
+"""The stages of the demo, timed, each a Dagster run that the UI shows afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from adplatform import asset_keys
+from adplatform.contracts.claims import Claim
+from adplatform.demo import claims as demo_claims
+from adplatform.demo import data
+from adplatform.report.summary import write_report
+from adplatform.settings import Settings, settings
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Where the report is, and whether every stage, check and claim went well."""
+
+    report: Path
+    summary: dict[str, Any]
+    ok: bool
+
+
+@dataclass
+class Stages:
+    """Seconds by stage, and what failed."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, steps: int | None = None) -> Iterator[Callable[[float], None]]:
+        """Time a stage and show it; yields a function that moves its bar (share done)."""
+        task = self.progress.add_task(name, total=1.0 if steps else None)
+        started = time.perf_counter()
+        try:
+            yield lambda share: self.progress.update(task, completed=share)
+        finally:
+            self.seconds[name] = round(time.perf_counter() - started, 2)
+            self.progress.update(task, total=1.0, completed=1.0)
+
+
+def run_demo(
+    dataset: str, scale: str, seed: int, last_day: date | None, with_claims: bool, console: Console
+) -> DemoResult:
+    """Run every stage. Raises InputError when the home holds another data set."""
+    from adplatform.defs.runs import instance
+
+    config = settings()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        stages = Stages(progress)
+        with stages.stage("data"):
+            loaded = data.open_bandit(config) if dataset == "open-bandit" else data.simulated(config, scale, seed, last_day)
+        config = settings()  # dataset.json is there now
+        with instance(config) as found:
+            _materialize_all(stages, found, loaded, config)
+        claims = _claims(stages, config, loaded) if with_claims and not stages.failures else []
+        with stages.stage("report"):
+            path, summary = write_report(config, loaded, stages.seconds, claims, stages.failures, datetime.now(UTC))
+    for failure in stages.failures:
+        console.print(f"failed: {failure}", markup=False, soft_wrap=True)
+    for claim in claims:
+        state = {True: "holds", False: "DOES NOT HOLD", None: "cannot tell"}[claim.holds]
+        console.print(f"claim {claim.claim}: {state} (figure {claim.figure}, n {claim.n})", markup=False)
+    return DemoResult(path, summary, not stages.failures and all(c.holds is not False for c in claims))
+
+
+def _materialize_all(stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings) -> None:
+    from adplatform.defs.launch import failed_checks, materialize, root_cause
+    from adplatform.definitions import defs
+
+    def run(name: str, selection: str, partition: str | None = None) -> bool:
+        result = materialize(defs, found, selection, partition)
+        for event in result.all_events:
+            if event.is_step_failure:
+                stages.failures.append(f"{name}: {event.step_key}: {root_cause(event)}")
+        stages.failures += [f"{name}: {check}" for check in failed_checks(result) if "_challenger" not in check]
+        return result.success
+
+    present = set(loaded["tables"])
+    snapshots = " or ".join(f"key:{t}" for t in asset_keys.LANDING_SNAPSHOTS if t in present)
+    daily = " or ".join(f"key:{t}" for t in asset_keys.LANDING_DAILY if t in present)
+    with stages.stage("landing"):
+        ok = run("landing", snapshots) and run("landing", daily, f"{loaded['first_day']}...{loaded['last_day']}")
+    if not ok:
+        return
+    with stages.stage("behaviour"):
+        ok = run("behaviour", "group:behaviour")
+    if not ok:
+        return
+    agents = f"(group:targeting or group:measurement or group:delivery or key:{asset_keys.COPY_MODEL})"
+    per_campaign = " or ".join(f"key:{k}" for k in asset_keys.PER_CAMPAIGN)
+    with stages.stage("agents"):
+        ok = run("agents", f"{agents} and not ({per_campaign})")
+    if not ok:
+        return
+    campaigns = sorted(p.stem for p in (config.home / "briefs").glob("*.yaml"))
+    with stages.stage("campaigns", len(campaigns)) as advance:
+        for number, campaign in enumerate(campaigns):
+            run(f"campaign {campaign}", per_campaign, campaign)
+            advance((number + 1) / len(campaigns))
+
+
+def _claims(stages: Stages, config: Settings, loaded: dict[str, Any]) -> list[Claim]:
+    found = []
+    for name, check in demo_claims.for_dataset(loaded["name"]).items():
+        with stages.stage(f"claim {name}", 1) as advance:
+            found.append(check(config, advance))
+    return found

@@ -1,0 +1,64 @@
+"""report.html: one page, no script, pictures inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from adplatform.contracts.claims import Claim
+from adplatform.contracts.targeting import SegmentRanking, SegmentScore
+from adplatform.report.pictures import bars_with_intervals, data_uri, lift_forest, plan_bars
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("adplatform.report", "templates"),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+WHAT_IT_MEANS = {
+    "coverage": "When we say 95 % sure, are we right 95 % of the time?",
+    "looks": "Do we stay honest however often we look at a running experiment?",
+    "calibration": "Do predicted click rates come true?",
+    "ranking": "Do we put the right segments first?",
+    "off-policy": "Can we tell from old logs what a new policy would earn?",
+    "leak": "Does the past know nothing of the future?",
+    "promotion": "Is a worse model kept out, and a better one let in?",
+    "fallbacks": "Does a plan come out when an agent fails?",
+    "thesis": "Do several agents plan better than one model that does everything?",
+    "consent": "Is nobody's data used without consent?",
+    "copy": "Do enough usable texts come out of each brief?",
+}
+
+
+def _best(ranking: SegmentRanking, limit: int = 8) -> list[SegmentScore]:
+    return sorted(ranking.scores, key=lambda s: -s.click_rate)[:limit]
+
+
+def _ranking_picture(ranking: SegmentRanking) -> str:
+    best = _best(ranking)
+    picture = bars_with_intervals(
+        [f"{s.creative_id[:18]} → {s.segment_id}" for s in best],
+        [s.click_rate * 100 for s in best],
+        [s.interval.low * 100 for s in best],
+        [s.interval.high * 100 for s in best],
+        "expected click rate, % (95 % interval)",
+    )
+    return data_uri(picture)
+
+
+def render(dataset: dict[str, Any], summary: dict[str, Any], found: dict[str, Any], claims: Sequence[Claim]) -> str:
+    """The page. ``found`` is what summary.figures returned, {} when nothing was built."""
+    plans = found.get("plans", [])
+    return _ENVIRONMENT.get_template("report.html").render(
+        dataset=dataset,
+        summary=summary,
+        found=found,
+        claims=claims,
+        meaning=WHAT_IT_MEANS,
+        plan_pictures={p.plan_id: data_uri(plan_bars(p)) for p in plans},
+        ranking_pictures={k: _ranking_picture(r) for k, r in found.get("rankings", {}).items() if r.scores},
+        lift_picture=data_uri(lift_forest(found["decisions"])) if found.get("decisions") else None,
+    )
