@@ -1,1 +1,6 @@
 """A seeded ad market with known truth, so that every claim can be checked against it."""
+
+from adplatform.simulator.config import Faults, MarketConfig
+from adplatform.simulator.market import Day, Market
+
+__all__ = ["Day", "Faults", "Market", "MarketConfig"]
