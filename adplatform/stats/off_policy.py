@@ -94,7 +94,7 @@ def snips(
     if w.sum() == 0:
         raise InputError("weight", "is 0 in every round", "the log has no action this policy would take; value another")
     value = float((w * r).mean() / w.mean())
-    return _estimate("SNIPS", value + w * (r - value) / w.mean(), level, clusters)._replace(value=value)
+    return _estimate("SNIPS", value + w * (r - value) / w.mean(), level, clusters)
 
 
 def dm(q_policy: ArrayLike, *, level: float = 0.95, clusters: NDArray[Any] | None = None) -> OffPolicyEstimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil, sqrt
 from typing import Final
 
@@ -101,8 +102,9 @@ def sequential_power(drift: float, level: float = 0.95, looks: int = 14) -> floa
     return above if drift >= 0 else max(above, below)
 
 
+@lru_cache(maxsize=256)
 def sequential_drift(power: float = 0.8, level: float = 0.95, looks: int = 14) -> float:
-    """The drift at which ``sequential_power`` reaches ``power``."""
+    """The drift at which ``sequential_power`` reaches ``power``; kept, as a root takes about 0.2 s."""
     _reach(power)
     return float(optimize.brentq(lambda d: sequential_power(d, level, looks) - power, 0.0, LARGEST_DRIFT, xtol=1e-6))
 
