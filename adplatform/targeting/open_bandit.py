@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import optimize, special
 
@@ -48,13 +49,16 @@ def read_rounds(log: pa.Table, items: int) -> Rounds:
     """Arrays of a table with columns creative_id, position, propensity, clicked.
 
     The item index is the number that ends the creative_id; positions are ranked from 0. Raises InputError on an empty
-    table, a missing column, an id that ends in no number or one out of range, or a propensity outside (0, 1].
+    table, a missing column, an id that ends in no number or one out of range, or a propensity outside (0, 1]. Rows are
+    put in the order of their impression_id where the table has one, so that folds do not depend on the query.
     """
     for name in ("creative_id", "position", "propensity", "clicked"):
         if name not in log.column_names:
             raise InputError("log", f"has no column {name!r}", "give rows of training_examples")
     if log.num_rows == 0:
         raise InputError("log", "has no row", "ingest the Open Bandit Dataset first")
+    if "impression_id" in log.column_names:
+        log = log.sort_by("impression_id")
     encoded = log["creative_id"].combine_chunks().dictionary_encode()
     lookup = np.array([_item(i, items) for i in encoded.dictionary.to_pylist()], dtype=np.int64)
     action = lookup[encoded.indices.to_numpy(zero_copy_only=False)]
@@ -72,6 +76,21 @@ def _item(creative_id: str, items: int) -> int:
             "creative_id", f"{creative_id!r} names none of {items} items", "end the id in the item's number"
         )
     return int(match.group(1))
+
+
+def split_logs(examples: pa.Table) -> dict[str, tuple[pa.Table, pa.Table]]:
+    """Campaign -> its rows of policy ``random`` and of policy ``bts``, from training_examples.
+
+    Raises InputError for a campaign that lacks either.
+    """
+    logs = {}
+    for campaign in sorted(pc.unique(examples["campaign_id"]).to_pylist()):
+        own = examples.filter(pc.equal(examples["campaign_id"], campaign))
+        pair = tuple(own.filter(pc.equal(own["policy_version"], policy)) for policy in ("random", "bts"))
+        if not all(part.num_rows for part in pair):
+            raise InputError("policy_version", f"campaign {campaign!r} lacks random or bts rows", "ingest both logs")
+        logs[campaign] = (pair[0], pair[1])
+    return logs
 
 
 def click_rates(rounds: Rounds, items: int, folds: int = FOLDS) -> tuple[Floats, Integers]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import csv
 
 from adplatform.contracts.errors import InputError
 from adplatform.stats import off_policy
@@ -14,9 +18,10 @@ from adplatform.targeting.open_bandit import (
     click_rates,
     open_bandit_evaluation,
     read_rounds,
+    split_logs,
     verdict,
 )
-from adplatform.targeting.thompson import BetaPrior, action_distribution
+from adplatform.targeting.thompson import BetaPrior, action_distribution, production_prior
 from benchmarks import open_bandit
 
 ITEMS, POSITIONS = 6, 3
@@ -106,6 +111,41 @@ def test_a_rounds_model_never_saw_its_own_fold() -> None:
     changed, _ = click_rates(rounds._replace(reward=flipped), ITEMS)
     assert (changed[2] == rates[2]).all()
     assert (changed[[0, 1, 3, 4]] != rates[[0, 1, 3, 4]]).any(axis=1).all()
+
+
+def test_the_order_of_the_rows_changes_nothing() -> None:
+    log = table(4, 800, np.full((ITEMS, POSITIONS), 1 / ITEMS))
+    log = log.append_column("impression_id", pa.array([f"i-{i:05d}" for i in range(800)]))
+    shuffled = log.take(np.random.default_rng(0).permutation(800))
+    for a, b in zip(read_rounds(log, ITEMS), read_rounds(shuffled, ITEMS), strict=True):
+        assert (a == b).all()
+
+
+def test_logs_are_split_by_campaign_and_policy() -> None:
+    rows = pa.table({"campaign_id": ["men", "all", "men", "all"], "policy_version": ["bts", "random", "random", "bts"]})
+    found = split_logs(rows)
+    assert list(found) == ["all", "men"]
+    assert [t["policy_version"].to_pylist() for t in found["men"]] == [["random"], ["bts"]]
+    with pytest.raises(InputError, match="'men' lacks"):
+        split_logs(rows.slice(0, 2))
+
+
+def test_relative_errors_are_those_the_datas_authors_published(shared_data: Callable[[str], Path]) -> None:
+    """zr-obp, examples/obd: bts from random, campaign all, 30 bootstraps: IPW 0.311, SNIPW 0.312."""
+    folder = shared_data("open_bandit")
+    names = {"item_id": "creative_id", "propensity_score": "propensity", "click": "clicked"}
+    log, own = (csv.read_csv(folder / f"{policy}.all.csv.gz") for policy in ("random", "bts"))
+    log = log.sort_by("timestamp").rename_columns([names.get(c, c) for c in log.column_names])
+    ids = pa.array([f"all-{i}" for i in log["creative_id"].to_pylist()])
+    rounds = read_rounds(log.set_column(log.column_names.index("creative_id"), "creative_id", ids), 80)
+    policy = action_distribution(*production_prior("all"), 3, seed=12345)
+    weight = policy[rounds.action, rounds.position] / rounds.propensity
+    truth, n, errors = np.mean(own["click"].to_numpy()), rounds.reward.size, []
+    for seed in range(30):
+        drawn = np.random.RandomState(seed).choice(np.arange(n), size=n, replace=True)
+        r, w = rounds.reward[drawn], weight[drawn]
+        errors.append([abs(e(r, w).value / truth - 1) for e in (off_policy.ips, off_policy.snips)])
+    assert np.mean(errors, axis=0) == pytest.approx([0.311, 0.312], abs=0.003)
 
 
 @pytest.mark.parametrize(
