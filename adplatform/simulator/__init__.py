@@ -2,5 +2,6 @@
 
 from adplatform.simulator.config import Faults, MarketConfig
 from adplatform.simulator.market import Day, Market
+from adplatform.simulator.oracle import Oracle
 
-__all__ = ["Day", "Faults", "Market", "MarketConfig"]
+__all__ = ["Day", "Faults", "Market", "MarketConfig", "Oracle"]

@@ -43,10 +43,11 @@ def ids(prefix: str, numbers: Array, width: int) -> pa.Array:
     count, lead = len(numbers), len(prefix)
     letters = np.empty((count, lead + width), dtype=np.uint8)
     letters[:, :lead] = np.frombuffer(prefix.encode("ascii"), dtype=np.uint8)
-    rest = numbers.astype(np.uint32)
+    kind: Any = np.uint32 if width < 10 else np.uint64
+    rest = numbers.astype(kind)
     for place in range(lead + width - 1, lead - 1, -1):
-        tens = rest // np.uint32(10)
-        letters[:, place] = (rest - tens * np.uint32(10) + np.uint32(48)).astype(np.uint8)
+        tens = rest // kind(10)
+        letters[:, place] = (rest - tens * kind(10) + kind(48)).astype(np.uint8)
         rest = tens
     offsets = (np.arange(count + 1, dtype=np.int64) * (lead + width)).astype(np.int32)
     return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(letters))

@@ -66,7 +66,7 @@ class MarketConfig:
     consent_share: float = 0.85
     fatigue: float = 0.25
     """A creative seen ``e`` times in the last seven days is clicked ``(1 + e) ** -fatigue`` times as often."""
-    requests_per_user_day: float = 60.0
+    requests_per_user_day: float = 200.0
     """Ad requests of an average user in a day, which a plan's lines may bid on."""
     line_slots: int = 8
     """The ad server offers a request to one of so many line items, so a line sees this part of the requests."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 from scipy.special import expit
 
 from adplatform.simulator.auction import BID_NOISE, LOG_BASE, LOG_FLOOR, SPREAD
-from adplatform.simulator.config import AUDIENCES, GROUPS, Faults, MarketConfig
+from adplatform.simulator.config import GROUPS, Faults, MarketConfig
 from adplatform.simulator.experiments import Arms, Experiment
 from adplatform.simulator.exposures import Exposures
 from adplatform.simulator.population import Population, midnight_us
 from adplatform.simulator.response import context_effect
 from adplatform.simulator.streams import Array, pick, stream
-from adplatform.simulator.traffic import Traffic
-from adplatform.simulator.world import World, first_price_mask, taste_columns, utility
+from adplatform.simulator.traffic import Traffic, drifted_activity
+from adplatform.simulator.world import World, drift_effect, drifted_placements, first_price_mask, utility
 
 HOUR_US = 3_600_000_000
 
@@ -57,8 +58,7 @@ class HourGenerator:
         self._slots = world.slots
         self._cumulative = world.policy.cumsum(axis=2)
         self._last_slot = (self._slots >= 0).sum(axis=1) - 1
-        self._columns = taste_columns(world, world.tone, world.appeal, world.category[world.campaign])
-        self._drift = population.drift[:, self._columns].sum(axis=2)
+        self._drift = drift_effect(world, population)
         self._policy_row = np.where(population.consent, population.group, GROUPS).astype(np.int8)
         self._requests = request_table(population, drifted=False)
         self._drifted: Array | None = None
@@ -174,23 +174,12 @@ class HourGenerator:
         table = self._drifted if moved and self._drifted is not None else self._requests
         return table[generator.integers(0, len(table), count)]
 
-    def _is_on(self, since: object, day: int) -> bool:
+    def _is_on(self, since: date | None, day: int) -> bool:
         """Whether a drift that began on the date ``since`` is on that day."""
-        from datetime import date, timedelta
-
-        return isinstance(since, date) and self._config.first_day + timedelta(days=day) >= since
+        return since is not None and self._config.first_day + timedelta(days=day) >= since
 
 
 def request_table(population: Population, drifted: bool) -> Array:
-    """User indices, each as often as its activity says: a uniform pick from it is a request. Exact and 5 times as fast as a search."""
-    times = population.activity.astype(np.int64)
-    if drifted:
-        times = times * np.where(population.device == 0, 2, 1)
-        times = times * np.where(population.audience == AUDIENCES.index("gamers"), 3, 1)
+    """User indices, each as often as its activity says: a uniform pick is a request. Exact, and 5 times as fast as a search."""
+    times = drifted_activity(population) if drifted else population.activity
     return np.repeat(np.arange(population.size, dtype=np.int32), times)
-
-
-def drifted_placements(world: World) -> Array:
-    """Shares of the placements under traffic drift: stories have grown, the feed has shrunk."""
-    share = world.placement_weight * np.array([0.6, 1.0, 2.5, 1.0])
-    return np.asarray(share / share.sum())

@@ -6,6 +6,8 @@ the mean rate of a user is ``ContextAverage(utility) * fatigue_factor(mean expos
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, gammaln
@@ -19,12 +21,15 @@ _GRID = np.arange(-14.0, 6.0, 0.01)
 
 
 class ContextAverage:
-    """Mean click probability over hour, weekday, placement and position, as a function of utility and device."""
+    """Mean click probability over hour, weekday, placement and position, as a function of utility and device.
 
-    def __init__(self, world: World) -> None:
-        weights = np.einsum(
-            "h,w,p,q->hwpq", world.hour_weight, WEEKDAY_TRAFFIC, world.placement_weight, world.position_weight
-        )
+    Of one ``weekday`` where it is given, and with other shares of the placements where they are.
+    """
+
+    def __init__(self, world: World, weekday: int | None = None, placements: Array | None = None) -> None:
+        weekdays = WEEKDAY_TRAFFIC if weekday is None else np.eye(7)[weekday]
+        shares = world.placement_weight if placements is None else placements
+        weights = np.einsum("h,w,p,q->hwpq", world.hour_weight, weekdays, shares, world.position_weight)
         share = (weights / weights.sum()).ravel()
         self._curves = []
         for device in range(len(DEVICES)):
@@ -37,7 +42,7 @@ class ContextAverage:
             order = np.argsort(effect)
             blocks = np.array_split(order, 96)
             mass = np.array([share[b].sum() for b in blocks])
-            centre = np.array([(share[b] * effect[b]).sum() for b in blocks]) / mass
+            centre = np.array([(share[b] * effect[b]).sum() for b in blocks]) / np.maximum(mass, 1e-300)
             self._curves.append(np.log(expit(_GRID[:, None] + centre) @ mass))
 
     def __call__(self, utilities: Array, device: Array) -> Array:
@@ -47,15 +52,21 @@ class ContextAverage:
 
 
 def fatigue_factor(mean_exposures: Array, fatigue: float) -> Array:
-    """E[(1 + N) ** -fatigue] for N ~ Poisson(mean_exposures), by its series around the mean."""
-    mean = np.maximum(np.asarray(mean_exposures, dtype=float), 1e-12)
-    top = int(np.ceil(mean.max() + 10 * np.sqrt(mean.max()) + 20)) if mean.size else 1
-    knots = np.unique(np.concatenate([np.linspace(0, 4, 81), np.geomspace(4, max(top, 5), 80)]))
-    counts = np.arange(int(knots[-1] + 12 * np.sqrt(knots[-1]) + 30))
+    """E[(1 + N) ** -fatigue] for N ~ Poisson(mean_exposures)."""
+    mean = np.asarray(mean_exposures, dtype=float)
+    knots, product = _fatigue_knots(fatigue)
+    inside = np.clip(mean, 1e-12, knots[-1])
+    far = np.maximum(mean / knots[-1], 1.0) ** -fatigue
+    return np.asarray(np.interp(inside, knots, product) / inside * far)
+
+
+@lru_cache(maxsize=8)
+def _fatigue_knots(fatigue: float) -> tuple[Array, Array]:
+    """Knots m and m E[(1 + N) ** -fatigue] = E[N ** (1 - fatigue)], whose linear interpolation is concave as it is."""
+    knots = np.concatenate([[0.0], np.geomspace(1e-4, 5_000.0, 600)])
+    counts = np.arange(6_000)
     log_mass = counts * np.log(np.maximum(knots[:, None], 1e-300)) - knots[:, None] - gammaln(counts + 1)
-    mass = np.exp(log_mass)
-    mass[0] = counts == 0
-    return np.asarray(np.interp(mean, knots, mass @ (1.0 + counts) ** -fatigue))
+    return knots, np.exp(log_mass) @ np.where(counts > 0, np.maximum(counts, 1) ** (1 - fatigue), 0.0)
 
 
 def context_effect(

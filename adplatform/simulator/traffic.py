@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from adplatform.simulator.auction import noisy_payment, noisy_win
-from adplatform.simulator.config import GROUPS, MarketConfig
+from adplatform.simulator.config import AUDIENCES, GROUPS, MarketConfig
 from adplatform.simulator.population import Population
 from adplatform.simulator.streams import Array, stream
 from adplatform.simulator.world import WEEKDAY_TRAFFIC, World, flight, zone
@@ -33,11 +33,6 @@ class Traffic:
     """(C,) currency for each of the campaign's own days."""
     local_day: Array
     """(D, 24, C) ordinal of the campaign's own date."""
-
-    def rate(self, population: Population) -> Array:
-        """(D, C, GROUPS) impressions a day expected for each unit of activity."""
-        daily = self.requests.sum(axis=1)
-        return np.asarray(daily[:, :, None] * self.win / population.activity.sum(dtype=np.int64))
 
 
 def draw_traffic(config: MarketConfig, population: Population, world: World) -> Traffic:
@@ -76,3 +71,9 @@ def local_days(config: MarketConfig, campaigns: int) -> tuple[Array, Array]:
             ordinal[hour // 24, hour % 24, c] = local.toordinal()
             on_air[hour // 24, hour % 24, c] = first <= local <= last
     return ordinal, on_air
+
+
+def drifted_activity(population: Population) -> Array:
+    """Activity under traffic drift: mobile users twice, gamers three times as active."""
+    times = population.activity.astype(np.int64) * np.where(population.device == 0, 2, 1)
+    return np.asarray(times * np.where(population.audience == AUDIENCES.index("gamers"), 3, 1))

@@ -108,6 +108,12 @@ def utility(
     )
 
 
+def drift_effect(world: World, population: Population) -> Array:
+    """(GROUPS, J) log-odds that taste drift adds to each creative in each group."""
+    columns = taste_columns(world, world.tone, world.appeal, world.category[world.campaign])
+    return np.asarray(population.drift[:, columns].sum(axis=2))
+
+
 def interest(world: World, population: Population, users: Array, category: Array) -> Array:
     """How much the users care for a category: what drives purchases, with or without ads."""
     return np.asarray(
@@ -230,3 +236,9 @@ def flight(config: MarketConfig, campaign: int) -> tuple[date, date]:
 def first_price_mask() -> Array:
     """(placements,) whether a placement is sold in first-price auctions."""
     return np.array([p in FIRST_PRICE for p in PLACEMENTS])
+
+
+def drifted_placements(world: World) -> Array:
+    """Shares of the placements under traffic drift: stories have grown, the feed has shrunk."""
+    share = world.placement_weight * np.array([0.6, 1.0, 2.5, 1.0])
+    return np.asarray(share / share.sum())
