@@ -64,6 +64,7 @@ def demo(
     scale: Annotated[Scale, typer.Option(help="Size of the simulated market.")] = Scale.TINY,
     seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 1,
     last_day: Annotated[str | None, typer.Option(help="Last day of data; yesterday (UTC) if not given.")] = None,
+    campaigns: Annotated[int | None, typer.Option(help="Plan only the first so many campaigns.", min=1)] = None,
     claims: Annotated[bool, typer.Option(help="Check the reduced claims against known truth as well.")] = True,
 ) -> None:
     """Run the whole loop once: behaviour data, models, plan, report.
@@ -71,9 +72,10 @@ def demo(
     State goes to ADPLATFORM_HOME (default .adplatform/ beside the checkout). A home that holds another data set is
     refused, never overwritten.
     """
-    from adplatform.demo import run_demo
+    from adplatform.demo import DemoRequest, run_demo
 
-    result = run_demo(dataset.value, scale.value, seed, _day(last_day, "--last-day"), claims, console)
+    wanted = DemoRequest(dataset.value, scale.value, seed, _day(last_day, "--last-day"), campaigns, claims)
+    result = run_demo(wanted, console)
     out.print(f"report: {result.report}", soft_wrap=True)
     if not result.ok:
         raise typer.Exit(1)

@@ -1,7 +1,5 @@
 """The latest day is there. Freshness policies know no partitions: a backfill of an old day would turn them green."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg

@@ -1,7 +1,6 @@
 """Landed days: there, not empty, with sane rates. Partitioned, so that one old day's re-run flips no other's status."""
 
-from __future__ import annotations
-
+from datetime import date
 from typing import Final
 
 import dagster as dg
@@ -21,7 +20,7 @@ def _not_empty(table: str) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         """Every day of the run has rows."""
         landing = state().landing
-        rows = {day: landing.read(table, day).num_rows for day in context.partition_keys}
+        rows = {day: landing.read(table, date.fromisoformat(day)).num_rows for day in context.partition_keys}
         empty = sorted(day for day, n in rows.items() if n == 0)
         return dg.AssetCheckResult(
             passed=not empty,
@@ -39,8 +38,8 @@ def click_rate(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     low, high = CLICK_RATE
     rates = {}
     for day in context.partition_keys:
-        impressions = landing.read("impressions", day).num_rows
-        rates[day] = landing.read("clicks", day).num_rows / impressions if impressions else 0.0
+        impressions = landing.read("impressions", date.fromisoformat(day)).num_rows
+        rates[day] = landing.read("clicks", date.fromisoformat(day)).num_rows / impressions if impressions else 0.0
     off = {day: rate for day, rate in rates.items() if not low <= rate <= high}
     return dg.AssetCheckResult(
         passed=not off,
@@ -55,7 +54,7 @@ def no_flood(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """No single user makes a fifth of a day's impressions (invalid traffic)."""
     worst = 0.0
     for day in context.partition_keys:
-        users = state().landing.read("impressions", day)["user_id"]
+        users = state().landing.read("impressions", date.fromisoformat(day))["user_id"]
         counts = pc.value_counts(users)
         if len(users):
             worst = max(worst, pc.max(counts.field("counts")).as_py() / len(users))

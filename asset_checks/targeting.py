@@ -1,7 +1,5 @@
 """Verdicts of challengers as checks, exact propensities of the champion, and small segments withheld."""
 
-from __future__ import annotations
-
 import dagster as dg
 import numpy as np
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from adplatform.contracts.tables import TABLES
-from adplatform.state.settings import settings
+from adplatform.settings import settings
 
 
 def definitions() -> dg.Definitions:

@@ -1,7 +1,5 @@
 """The dbt project as assets: behaviour data from landing files to marts, its tests as blocking checks."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,7 +12,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_as
 
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, WAREHOUSE_POOL, Platform
-from adplatform.state.settings import REPOSITORY, Settings, settings
+from adplatform.settings import REPOSITORY, Settings, settings
 
 PROJECT = REPOSITORY / "dbt_project"
 DBT = Path(sys.executable).with_name("dbt")

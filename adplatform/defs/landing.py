@@ -4,9 +4,7 @@ A file lies in the inbox as ``<table>.parquet`` (or .csv) for a snapshot and ``<
 for a day. What is landed already (by ``adplatform ingest``) needs no file.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from adplatform.store.landing import IngestReport, Landing
 _DTYPES = {"string": "string", "integer": "int64", "number": "float64", "boolean": "bool"}
 
 
-def inbox_file(inbox: Path, table: str, day: str | None = None) -> Path | None:
+def inbox_file(inbox: Path, table: str, day: date | None = None) -> Path | None:
     """The delivered file of a table (and day), or None."""
-    stem = inbox / table if day is None else inbox / table / day
+    stem = inbox / table if day is None else inbox / table / day.isoformat()
     found = [stem.with_name(stem.name + suffix) for suffix in (".parquet", ".csv")]
     return next((path for path in found if path.exists()), None)
 
@@ -43,7 +41,7 @@ def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(columns=columns)
 
 
-def land(landing: Landing, inbox: Path, table: Table, day: str | None) -> IngestReport | None:
+def land(landing: Landing, inbox: Path, table: Table, day: date | None) -> IngestReport | None:
     """Land the delivered file; None when there is none but rows are there already.
 
     Raises InputError when neither a file nor landed rows exist.
@@ -51,8 +49,7 @@ def land(landing: Landing, inbox: Path, table: Table, day: str | None) -> Ingest
     path = inbox_file(inbox, table.name, day)
     if path is not None:
         return landing.ingest(table.name, path)
-    landed = landing.days(table.name)
-    present = day in {str(d) for d in landed} if day else landing.fingerprint(table.name, None) is not None
+    present = day in landing.days(table.name) if day else landing.fingerprint(table.name) is not None
     if not present:
         where = f"inbox/{table.name}" + (f"/{day}" if day else "")
         raise InputError(where, "no file was delivered and nothing is landed", f"adplatform ingest {table.name} PATH")
@@ -85,7 +82,7 @@ def _snapshot_asset(table: Table) -> dg.AssetsDefinition:
             context.instance.add_dynamic_partitions(CAMPAIGNS.name or "", sorted(rows["campaign_id"].to_pylist()))
         return dg.MaterializeResult(
             metadata={"dagster/row_count": rows.num_rows, **_counts([report] if report else [])},
-            data_version=dg.DataVersion(str(platform.state.landing.fingerprint(table.name, None))),
+            data_version=dg.DataVersion(str(platform.state.landing.fingerprint(table.name))),
         )
 
     return snapshot
@@ -109,11 +106,11 @@ def _daily_asset(table: Table) -> dg.AssetsDefinition:
     )
     def daily(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
         landing, inbox = platform.state.landing, platform.state.settings.home / "inbox"
-        for day in context.partition_keys:
+        for day in map(date.fromisoformat, context.partition_keys):
             report = land(landing, inbox, table, day)
             rows = landing.read(table.name, day).num_rows
             context.add_asset_metadata(
-                {"dagster/partition_row_count": rows, **_counts([report] if report else [])}, partition_key=day
+                {"dagster/partition_row_count": rows, **_counts([report] if report else [])}, partition_key=day.isoformat()
             )
         return dg.MaterializeResult(metadata={"days": len(context.partition_keys)})
 

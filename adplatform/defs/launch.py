@@ -9,7 +9,7 @@ from rich.console import Console
 
 from adplatform.contracts.errors import InputError, SetupError
 from adplatform.defs.runs import PROCESS_TAG, instance, process_tag
-from adplatform.state.settings import Settings
+from adplatform.settings import Settings
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import dagster as dg
 import psutil
 
-from adplatform.state.settings import REPOSITORY, Settings, settings
+from adplatform.settings import REPOSITORY, Settings, settings
 
 PROCESS_TAG = "adplatform/process"
 _OPEN = [

@@ -1,7 +1,5 @@
 """Targeting assets: factors, response model, bandit policy, their promotion, and segment rankings by campaign."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

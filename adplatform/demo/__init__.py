@@ -1,5 +1,5 @@
 """The whole loop once, as a newcomer runs it: data, landing, dbt, agents, plans, claims, report."""
 
-from adplatform.demo.loop import DemoResult, run_demo
+from adplatform.demo.loop import DemoRequest, DemoResult, run_demo
 
-__all__ = ["DemoResult", "run_demo"]
+__all__ = ["DemoRequest", "DemoResult", "run_demo"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from rich.console import Console
@@ -20,6 +20,17 @@ from adplatform.demo import claims as demo_claims
 from adplatform.demo import data
 from adplatform.report.summary import write_report
 from adplatform.settings import Settings, settings
+
+
+class DemoRequest(NamedTuple):
+    """What to load and how much of it to run."""
+
+    dataset: str
+    scale: str
+    seed: int
+    last_day: date | None
+    campaigns: int | None
+    claims: bool
 
 
 @dataclass(frozen=True)
@@ -51,9 +62,7 @@ class Stages:
             self.progress.update(task, total=1.0, completed=1.0)
 
 
-def run_demo(
-    dataset: str, scale: str, seed: int, last_day: date | None, with_claims: bool, console: Console
-) -> DemoResult:
+def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
     """Run every stage. Raises InputError when the home holds another data set."""
     from adplatform.defs.runs import instance
 
@@ -62,11 +71,14 @@ def run_demo(
     with Progress(*columns, console=console) as progress:
         stages = Stages(progress)
         with stages.stage("data"):
-            loaded = data.open_bandit(config) if dataset == "open-bandit" else data.simulated(config, scale, seed, last_day)
+            if wanted.dataset == "open-bandit":
+                loaded = data.open_bandit(config)
+            else:
+                loaded = data.simulated(config, wanted.scale, wanted.seed, wanted.last_day)
         config = settings()  # dataset.json is there now
         with instance(config) as found:
-            _materialize_all(stages, found, loaded, config)
-        claims = _claims(stages, config, loaded) if with_claims and not stages.failures else []
+            _materialize_all(stages, found, loaded, config, wanted.campaigns)
+        claims = _claims(stages, config, loaded) if wanted.claims and not stages.failures else []
         with stages.stage("report"):
             path, summary = write_report(config, loaded, stages.seconds, claims, stages.failures, datetime.now(UTC))
     for failure in stages.failures:
@@ -77,7 +89,9 @@ def run_demo(
     return DemoResult(path, summary, not stages.failures and all(c.holds is not False for c in claims))
 
 
-def _materialize_all(stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings) -> None:
+def _materialize_all(
+    stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings, limit: int | None
+) -> None:
     from adplatform.defs.launch import failed_checks, materialize, root_cause
     from adplatform.definitions import defs
 
@@ -106,7 +120,7 @@ def _materialize_all(stages: Stages, found: dg.DagsterInstance, loaded: dict[str
         ok = run("agents", f"{agents} and not ({per_campaign})")
     if not ok:
         return
-    campaigns = sorted(p.stem for p in (config.home / "briefs").glob("*.yaml"))
+    campaigns = sorted(p.stem for p in (config.home / "briefs").glob("*.yaml"))[:limit]
     with stages.stage("campaigns", len(campaigns)) as advance:
         for number, campaign in enumerate(campaigns):
             run(f"campaign {campaign}", per_campaign, campaign)
