@@ -15,8 +15,8 @@ from adplatform.contracts.errors import InputError
 from adplatform.contracts.measurement import ExperimentCounts, LiftEstimate
 
 JEFFREYS: Final = (0.5, 0.5)
-NODES: Final = 96
-"""Gauss-Legendre nodes; 96 and 768 give the same bounds to 1e-6 of the rate from 5 to 50,000 successes."""
+NODES: Final = 48
+"""Gauss-Legendre nodes; against 768 of them the bounds move by at most 2e-4 of the width from 3 to 50,000 successes."""
 STEPS: Final = 60
 
 Floats = NDArray[np.float64]
@@ -112,7 +112,7 @@ def _quantile(
 ) -> float:
     """Where the rising ``cdf`` reaches ``target``: regula falsi (Illinois) from a normal guess, kept in a bracket."""
     guess = middle + spread * float(special.ndtri(target))
-    low, high = max(least, guess - spread / 2), min(most, guess + spread / 2)
+    low, high = max(least, guess - spread / 5), min(most, guess + spread / 5)
     f_low, f_high = cdf(low) - target, cdf(high) - target
     while f_low > 0 and low > least:
         low = max(least, low - spread)
@@ -124,7 +124,7 @@ def _quantile(
     for _ in range(STEPS):
         x = (low + high) / 2 if f_high == f_low else (low * f_high - high * f_low) / (f_high - f_low)
         f = cdf(x) - target
-        if abs(f) < 1e-7 or high - low < 1e-12:
+        if abs(f) < 1e-6 or high - low < 1e-12:
             return x
         if f < 0:
             low, f_low, f_high, side = x, f, f_high / 2 if side < 0 else f_high, -1
