@@ -102,6 +102,8 @@ def test_few_successes_are_answered_exactly_and_more_widely() -> None:
     many = always_valid_difference(20, 1000, 37, 1000, designed_users=2000)
     assert (few.method, many.method) == ("exact", "asymptotic")
     assert not few.excludes_zero
+    control, treatment = always_valid_rate(2, 1000, 0.975), always_valid_rate(19, 1000, 0.975)
+    assert (few.low, few.high) == pytest.approx((treatment.low - control.high, treatment.high - control.low))
     assert always_valid_difference(0, 1000, 100, 1000).excludes_zero
 
 
