@@ -64,7 +64,7 @@ class Warehouse:
             open_connection = getattr(self._held, "connection", None)
             connection = open_connection.cursor() if open_connection else self._connect(read_only=True)
             try:
-                return connection.execute(sql, parameters or None).to_arrow_table()
+                return connection.sql(sql, params=parameters or None).to_arrow_table()
             finally:
                 connection.close()
 
