@@ -35,6 +35,16 @@ class Schedule:
     fixed_from: Array
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a day, seconds: its share of the day's requests, and of the share what is bought by the end if at all."""
+
+    start: int
+    length: int
+    share: float
+    in_time: float
+
+
 class Lifts:
     """Lift of each experiment of one market."""
 
@@ -95,23 +105,22 @@ class Lifts:
         logged: list[Array] = []
         fixed: list[Array] = []
         for day in range(e.last + 1):
-            share = traffic.requests[day, :, c] / max(traffic.requests[day, :, c].sum(), 1e-12)
             by_policy, by_test = self._rates(e, plan, day, logged, fixed)
             daily = self._impressions(plan.users, c, day)
-            seen = [np.zeros(len(plan.users)) for _ in range(2)]
-            for hour in range(24):
-                start = day * _DAY + hour * 3600
-                lit = _before(plan.dark_from, start)
-                tested = (1 - _before(plan.fixed_from, start)) * lit
-                count = daily * share[hour]
-                seen[0] += count * (lit - tested)
-                seen[1] += count * tested
-                if e.metric == "click":
-                    expected += count * tested * by_test
-                    continue
-                clicks = count * ((lit - tested) * by_policy + tested * by_test)
-                wait = np.maximum(plan.assigned - start - 1800, 0) / _DAY
-                expected += clicks * bought * (delay_share(np.array((end - start - 1800) / _DAY)) - delay_share(wait))
+            seen = np.zeros((2, len(plan.users)))
+            share = traffic.requests[day, :, c] / max(traffic.requests[day, :, c].sum(), 1e-12)
+            for index, pieces in _pieces(plan, day, share, end):
+                for piece in pieces:
+                    lit = _before(plan.dark_from[index], piece)
+                    tested = (1 - _before(plan.fixed_from[index], piece)) * lit
+                    seen[0, index] += piece.share * daily[index] * (lit - tested)
+                    seen[1, index] += piece.share * daily[index] * tested
+                    if e.metric == "click":
+                        expected[index] += piece.share * daily[index] * tested * by_test[index]
+                        continue
+                    clicks = daily[index] * ((lit - tested) * by_policy[index] + tested * by_test[index])
+                    wait = np.maximum(plan.assigned[index] - piece.start - piece.length / 2, 0) / _DAY
+                    expected[index] += clicks * bought[index] * (piece.in_time - piece.share * delay_share(wait))
             logged.append(seen[0])
             fixed.append(seen[1])
         return np.asarray(-np.expm1(-expected))
@@ -172,6 +181,19 @@ class Lifts:
         return since is not None and day >= (since - self._market.config.first_day).days
 
 
-def _before(moment: Array, start: int) -> Array:
-    """Part of the hour that begins at ``start`` which lies before each moment (all in seconds)."""
-    return np.asarray(np.clip((moment - start) / 3600, 0.0, 1.0))
+def _pieces(plan: Schedule, day: int, share: Array, end: int) -> list[tuple[Array, list[Piece]]]:
+    """(users, pieces of the day): hours for users whose schedule turns on that day or later, else the day as a whole."""
+    first, last = day * _DAY, (day + 1) * _DAY
+    settled = plan.assigned < first
+    for moment in (plan.dark_from, plan.fixed_from):
+        settled &= (moment < first) | (moment >= last)
+    starts = first + 3600 * np.arange(24)
+    in_time = share * delay_share((end - starts - 1800) / _DAY)
+    hours = [Piece(int(s), 3600, float(w), float(t)) for s, w, t in zip(starts, share, in_time, strict=True)]
+    whole = [Piece(first, _DAY, float(share.sum()), float(in_time.sum()))]
+    return [(np.flatnonzero(settled), whole), (np.flatnonzero(~settled), hours)]
+
+
+def _before(moment: Array, piece: Piece) -> Array:
+    """Part of the piece that lies before each moment."""
+    return np.asarray(np.clip((moment - piece.start) / piece.length, 0.0, 1.0))
