@@ -127,7 +127,7 @@ select
     coalesce(days.null_rows, 0) / days.row_count as null_share,
     days.total / days.number_rows as mean,
     cast(stability.reference_rows as bigint) as reference_rows,
-    case when stability.reference_rows > 0 then stability.psi_vs_reference end as psi_vs_reference
+    case when stability.reference_rows > 0 and days.feature != 'weekday' then stability.psi_vs_reference end as psi_vs_reference
 
 from days
 inner join stability using (event_day, feature)
