@@ -17,7 +17,8 @@ from adplatform.contracts.measurement import ExperimentCounts, LiftEstimate
 JEFFREYS: Final = (0.5, 0.5)
 NODES: Final = 48
 """Gauss-Legendre nodes; against 768 of them the bounds move by at most 2e-4 of the width from 3 to 50,000 successes."""
-STEPS: Final = 60
+STEPS: Final = 100
+TOLERANCE: Final = 1e-6
 
 Floats = NDArray[np.float64]
 _U, _W = np.polynomial.legendre.leggauss(NODES)
@@ -62,13 +63,13 @@ def difference_interval(treatment: Beta, control: Beta, level: float = 0.95) -> 
     """
     nodes = _nodes(control)
 
-    def cdf(d: float) -> float:
-        return float(_WEIGHTS @ special.betainc(treatment.a, treatment.b, np.clip(nodes + d, 0.0, 1.0)))
+    def cumulated(d: float) -> tuple[float, float]:
+        x = np.clip(nodes + d, 0.0, 1.0)
+        return float(_WEIGHTS @ special.betainc(treatment.a, treatment.b, x)), float(_WEIGHTS @ _density(treatment, x))
 
     middle, spread = treatment.mean - control.mean, float(np.sqrt(treatment.variance + control.variance))
     tail = (1 - level) / 2
-    low = _quantile(cdf, tail, middle, spread, -1.0, 1.0)
-    high = _quantile(cdf, 1 - tail, middle, spread, -1.0, 1.0)
+    low, high = (_quantile(cumulated, q, middle, spread, (-1.0, 1.0)) for q in (tail, 1 - tail))
     return Interval(low=low, high=high, level=level)
 
 
@@ -76,13 +77,17 @@ def relative(treatment: Beta, control: Beta, level: float = 0.95) -> tuple[float
     """Median and equal-tailed interval of treatment rate / control rate - 1, solved on the log of the ratio."""
     nodes = _nodes(control)
 
-    def cdf(log_ratio: float) -> float:
-        return float(_WEIGHTS @ special.betainc(treatment.a, treatment.b, np.clip(nodes * np.exp(log_ratio), 0.0, 1.0)))
+    def cumulated(log_ratio: float) -> tuple[float, float]:
+        x = np.clip(nodes * np.exp(log_ratio), 0.0, 1.0)
+        share = float(_WEIGHTS @ special.betainc(treatment.a, treatment.b, x))
+        return share, float(_WEIGHTS @ (_density(treatment, x) * x))
 
     middle = float(np.log(treatment.mean / control.mean))
-    spread = float(np.sqrt(special.polygamma(1, treatment.a) + special.polygamma(1, control.a)))
+    spread = float(np.sqrt(special.zeta(2, treatment.a) + special.zeta(2, control.a)))
     tail = (1 - level) / 2
-    low, median, high = (float(np.expm1(_quantile(cdf, q, middle, spread, -50.0, 50.0))) for q in (tail, 0.5, 1 - tail))
+    low, median, high = (
+        float(np.expm1(_quantile(cumulated, q, middle, spread, (-50.0, 50.0)))) for q in (tail, 0.5, 1 - tail)
+    )
     return median, Interval(low=low, high=high, level=level)
 
 
@@ -107,27 +112,26 @@ def _nodes(control: Beta) -> Floats:
     return np.asarray(special.betaincinv(control.a, control.b, _SHARES))
 
 
+def _density(beta: Beta, x: Floats) -> Floats:
+    logs = special.xlogy(beta.a - 1, x) + special.xlog1py(beta.b - 1, -x) - special.betaln(beta.a, beta.b)
+    return np.asarray(np.where((x > 0) & (x < 1), np.exp(logs), 0.0))
+
+
 def _quantile(
-    cdf: Callable[[float], float], target: float, middle: float, spread: float, least: float, most: float
-) -> float:
-    """Where the rising ``cdf`` reaches ``target``: regula falsi (Illinois) from a normal guess, kept in a bracket."""
-    guess = middle + spread * float(special.ndtri(target))
-    low, high = max(least, guess - spread / 5), min(most, guess + spread / 5)
-    f_low, f_high = cdf(low) - target, cdf(high) - target
-    while f_low > 0 and low > least:
-        low = max(least, low - spread)
-        f_low = cdf(low) - target
-    while f_high < 0 and high < most:
-        high = min(most, high + spread)
-        f_high = cdf(high) - target
-    side = 0
+    cumulated: Callable[[float], tuple[float, float]], target: float, middle: float, spread: float,
+    within: tuple[float, float],
+) -> float:  # fmt: skip
+    """Where a distribution reaches ``target``: Newton from a normal guess, by halves where a step leaves the bracket.
+
+    ``cumulated`` gives the distribution function and its density.
+    """
+    low, high = within
+    x = min(max(middle + spread * float(special.ndtri(target)), low), high)
     for _ in range(STEPS):
-        x = (low + high) / 2 if f_high == f_low else (low * f_high - high * f_low) / (f_high - f_low)
-        f = cdf(x) - target
-        if abs(f) < 1e-6 or high - low < 1e-12:
-            return x
-        if f < 0:
-            low, f_low, f_high, side = x, f, f_high / 2 if side < 0 else f_high, -1
-        else:
-            high, f_high, f_low, side = x, f, f_low / 2 if side > 0 else f_low, 1
-    return (low + high) / 2
+        share, density = cumulated(x)
+        if abs(share - target) < TOLERANCE:
+            break
+        low, high = (x, high) if share < target else (low, x)
+        step = x - (share - target) / density if density > 0 else low
+        x = step if low < step < high else (low + high) / 2
+    return x
