@@ -51,6 +51,7 @@ class Registry:
         ValueError on a metric that is NaN, SetupError on a full disk; nothing is kept then.
         """
         _checked("agent", agent)
+        json.dumps(dict(metrics or {}), allow_nan=False, default=str)  # pydantic would write NaN as null
         staging = self.root / ".staging"
         with disk_errors(f"publishing {agent}"), self._lock():
             shutil.rmtree(staging, ignore_errors=True)  # what a killed publish left
