@@ -133,7 +133,7 @@ def materialize(
     partition: Annotated[str | None, typer.Option(help="Partition key: a day, a campaign, or day...day.")] = None,
 ) -> None:
     """Materialize assets in this process; the run shows in the UI like any other."""
-    from adplatform.defs.launch import materialize_selection
+    from adplatform.launch import materialize_selection
 
     ok = materialize_selection(settings(), selection, partition, console)
     if not ok:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
-import asset_checks
-from adplatform import defs as shells
+# Partitioned checks and backfill policies are marked preview and beta; the pins of dagster's version make them safe.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+import asset_checks  # noqa: E402
+from adplatform import defs as shells  # noqa: E402
 
 defs = dg.Definitions.merge(shells.definitions(), asset_checks.definitions())

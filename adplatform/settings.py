@@ -25,8 +25,12 @@ class Settings(BaseSettings):
     minimum_segment_users: int = Field(default=20, ge=2, description="Smaller segments are never returned.")
     lateness_hours: float = Field(default=1.0, ge=0, description="A timestamp further ahead than this is refused.")
     lock_seconds: float = Field(default=60.0, gt=0, description="How long a writer waits for the warehouse.")
-    agent_seconds: float = Field(default=2.0, gt=0, description="How long the orchestrator waits for an agent's answer.")
+    agent_seconds: float = Field(default=5.0, gt=0, description="How long the orchestrator waits for an agent's answer.")
     creative_seconds: float = Field(default=120.0, gt=0, description="The same for the creative agent, which writes text.")
+    cost_per_mille: float | None = Field(
+        default=None, gt=0, description="What a thousand impressions cost, where the data has no prices."
+    )
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$", description="Currency of a sentence that names none.")
     language_model: str = Field(default="packaged", description="'packaged' (SmolLM2), a local path, or a hub name.")
     embedding_model: str = Field(default="packaged", description="'packaged' (MiniLM), a local path, or a hub name.")
     dbt_threads: int = Field(default=2, ge=1)

@@ -76,7 +76,7 @@ def champion_of(state: State, agent: str, first: Callable[[], tuple[Callable[[Pa
     return version
 
 
-def _judged(state: State, verdict: Verdict, challenger: ModelVersion, champion: ModelVersion) -> Verdict:
+def judged(state: State, verdict: Verdict, challenger: ModelVersion, champion: ModelVersion) -> Verdict:
     """The verdict in registry versions, kept for the checks and for the champion asset."""
     named = verdict.model_copy(update={"challenger": challenger.version, "champion": champion.version})
     state.documents.put(VERDICTS, verdict.agent, named)
@@ -108,7 +108,7 @@ def challenge_response(state: State, threads: int = 2) -> Verdict:
     verdict = response_verdict(held_out, model, incumbent)
     metrics = {"trained_through": model.trained_through.isoformat(), **{c.rule: c.figure for c in verdict.checks}}
     challenger = publish(state, "response_model", model.save, state.settings.seed, metrics)
-    return _judged(state, verdict, challenger, champion)
+    return judged(state, verdict, challenger, champion)
 
 
 def serving_response(state: State) -> Response:
@@ -136,7 +136,7 @@ def challenge_bandit(state: State) -> tuple[Verdict, PolicyEvaluation]:
     metrics = {"value": evaluation.values[-1].value, "gain": evaluation.difference.value}
     challenger = publish(state, "bandit_policy", policy.save, state.settings.seed, metrics)
     state.documents.put("policy_evaluation", "bandit_policy", evaluation)
-    return _judged(state, policy_verdict(evaluation), challenger, champion), evaluation
+    return judged(state, policy_verdict(evaluation), challenger, champion), evaluation
 
 
 def _reward_model(state: State, cut: date) -> Response:

@@ -92,7 +92,7 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
 def _materialize_all(
     stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings, limit: int | None
 ) -> None:
-    from adplatform.defs.launch import failed_checks, materialize, root_cause
+    from adplatform.launch import failed_checks, materialize, root_cause
     from adplatform.definitions import defs
 
     def run(name: str, selection: str, partition: str | None = None) -> bool:

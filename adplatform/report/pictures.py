@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adplatform.contracts.measurement import ExperimentDecision
 from adplatform.contracts.plan import CampaignPlan
+from adplatform.measurement.curves import ResponseCurve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,4 +89,20 @@ def bars_with_intervals(labels: Sequence[str], values: Sequence[float], low: Seq
     axis.set_yticks(range(len(labels)), labels)
     axis.invert_yaxis()
     axis.set_xlabel(title)
+    return png(made)
+
+
+def response_plot(curves: Sequence[ResponseCurve]) -> bytes:
+    """Expected daily reward by spend for each campaign, with its 95 % band, up to twice the mean daily spend."""
+    import numpy as np
+
+    made, axis = figure(height=3.8)
+    for curve in curves:
+        spend = np.linspace(0.0, 2 * curve.spent / max(curve.days, 1), 60)
+        mean, low, high = curve.reward(spend)
+        (line,) = axis.plot(spend, mean, label=curve.campaign_id)
+        axis.fill_between(spend, low, high, alpha=0.15, color=line.get_color(), lw=0)
+    axis.set_xlabel("daily spend, in currency")
+    axis.set_ylabel("expected daily reward")
+    axis.legend(frameon=False, fontsize=8)
     return png(made)
