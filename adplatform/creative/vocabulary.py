@@ -1,0 +1,198 @@
+"""Constrained decoding: the language model may write only words that copy may use.
+
+A 135M model left alone invents numbers, names and offers in most texts, and the rules then remove them. Masking the
+next token to the brief's words and words.yaml keeps the model's own phrasing and makes most texts pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from adplatform.contracts.brief import Brief
+from adplatform.creative.banned import contains
+from adplatform.creative.facts import BODY_SHARE, Statements, tokens
+from adplatform.creative.text import word_list
+
+SEPARATOR = " |"
+_EDGES = '.,!?;:()"“”'
+_LONG = 24
+
+
+@dataclass(frozen=True)
+class Words:
+    """Spellings that may be written: plain ones anywhere, the brief's own by their stem, in the order of a statement."""
+
+    statements: Statements
+    plain: frozenset[str]
+    own: dict[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, brief: Brief) -> Words:
+        """The words of a brief; banned words and claims that it does not state are left out."""
+        statements = Statements(brief)
+        product = brief.product
+        raw = [
+            w.strip(_EDGES)
+            for text in (product.category, *statements.texts, *brief.audience.audiences)
+            for w in text.split()
+        ]
+        names = set(product.name.split())
+        lowered = {w if any(c.isupper() for c in w[1:]) else w[:1].lower() + w[1:] for w in raw}
+        inner = {w for text in statements.texts for w in (t.strip(_EDGES) for t in text.split()[1:])}
+        spelled = {w for w in inner | (lowered - {i.lower() for i in inner}) if w} - names
+        plain = {w for kind in ("function", "plain", "price") for w in word_list(kind) if statements.plain(w)}
+        plain = {"I" + w[1:] if w == "i" or w.startswith("i'") else w for w in plain}
+        banned = (*brief.guidelines.banned_words, *brief.guidelines.banned_claims)
+        kept = {w for w in spelled | plain if not any(contains(w, b) for b in banned)}
+        kept |= names | {w + "'s" for w in names if w[-1:].isalpha()}
+        own: dict[str, set[str]] = {}
+        free = set()
+        for word in kept:
+            stems = statements.own(tokens(word))
+            free |= set() if stems else {word}
+            for part in stems[:1]:
+                own.setdefault(part, set()).add(word)
+        return cls(statements, frozenset(free), {k: frozenset(v) for k, v in own.items()})
+
+    def next(self, sentence: str) -> tuple[frozenset[str], bool]:
+        """(stems of the brief's own words that may follow, whether the sentence may end) after ``sentence``."""
+        said = self.statements.own(tokens(sentence))
+        if not said:
+            return frozenset(self.own), True
+        following: set[str] = set()
+        may_end = False
+        for source in self.statements.sources:
+            run = self.statements.own(source)
+            for at in range(len(run) - len(said) + 1):
+                if run[at : at + len(said)] == said:
+                    following |= set(run[at + len(said) : at + len(said) + 1])
+                    may_end = may_end or len(said) >= BODY_SHARE * len(run)
+        return frozenset(following), may_end
+
+
+@dataclass
+class TokenTable:
+    """The texts of a tokenizer's tokens, and the ids of each text."""
+
+    texts: list[str]
+    ends: frozenset[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> TokenTable:
+        """Read once from a byte-level or SentencePiece tokenizer; special tokens have no text."""
+        special = set(tokenizer.all_special_ids)
+        names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        texts = [("" if i in special or n is None else _token_text(n, tokenizer)) for i, n in enumerate(names)]
+        return cls(texts, frozenset(i for i in special if i is not None))
+
+    @cached_property
+    def ids(self) -> dict[str, list[int]]:
+        """Text -> token ids."""
+        table: dict[str, list[int]] = {}
+        for index, text in enumerate(self.texts):
+            if text:
+                table.setdefault(text, []).append(index)
+        return table
+
+
+def _token_text(name: str, tokenizer: Any) -> str:
+    plain = name.replace("Ġ", " ").replace("▁", " ").replace("Ċ", "\n")
+    if plain.isascii():
+        return plain
+    lead = " " if plain.startswith(" ") else ""
+    return lead + str(tokenizer.convert_tokens_to_string([name])).strip()
+
+
+@dataclass
+class Vocabulary:
+    """Which tokens may follow, for one brief and tokenizer. State of a row: the text it has so far."""
+
+    table: TokenTable
+    words: Words
+    headline_max: int
+    copy_max: int
+    _known: dict[tuple, dict[str, frozenset[str]]] = field(default_factory=dict)
+    _next: dict[str, tuple[frozenset[str], bool]] = field(default_factory=dict)
+    _cache: dict[tuple, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, brief: Brief, table: TokenTable, copy_max: int) -> Vocabulary:
+        """The vocabulary of a brief; ``copy_max`` characters of body without the disclaimer."""
+        return cls(table, Words.of(brief), brief.guidelines.headline_max, copy_max)
+
+    def allowed(self, text: str) -> list[int]:
+        """Ids of the tokens that may follow ``text`` (the row so far); a newline ends the ad."""
+        in_body = SEPARATOR in text
+        part = text.rsplit(SEPARATOR, 1)[1] if in_body else text
+        room = (self.copy_max if in_body else self.headline_max) - len(part.strip())
+        word = part[part.rfind(" ") + 1 :]
+        before = part[: len(part) - len(word)].strip()
+        sentence = re.split(r"[.!?]", before)[-1].strip()
+        fresh = not before or before[-1] in ".!?"
+        stems, _ = self._following(sentence)
+        after = self._following(f"{sentence} {word}")
+        ends = len(re.findall(r"[.!?]", part))
+        state = (
+            in_body,
+            fresh,
+            word,
+            stems,
+            *after,
+            min(len(sentence.split()) + 1, 3),
+            min(ends, 2),
+            text.endswith(SEPARATOR) or not text,
+        )
+        if state not in self._cache:
+            self._cache[state] = self._compute(*state)
+        ids = self._cache[state]
+        if room > _LONG:
+            return ids
+        short = [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] in {"\n", SEPARATOR}]
+        return short or self._ids({"\n"} if in_body else {SEPARATOR})
+
+    def _following(self, sentence: str) -> tuple[frozenset[str], bool]:
+        if sentence not in self._next:
+            self._next[sentence] = self.words.next(sentence)
+        return self._next[sentence]
+
+    def _compute(
+        self, in_body: bool, fresh: bool, word: str, stems: frozenset[str], after: frozenset[str], may_end: bool,
+        count: int, ends: int, start: bool,
+    ) -> list[int]:  # fmt: skip
+        if word[-1:] in {".", "!", "?"}:
+            more = self._starts(True, frozenset(self.words.own)) if in_body and ends < 2 else set()
+            return self._ids({"\n" if in_body else SEPARATOR} | more)
+        if word.endswith(","):
+            return self._ids(self._starts(False, after))
+        if not word:
+            lead = " " if start else ""
+            return self._ids({lead + t.strip() for t in self._starts(fresh, stems)})
+        known = self._prefixes(fresh, stems)
+        texts = {t for w in known.get(word, ()) for t in (w[len(word) :][:n] for n in range(1, len(w) - len(word) + 1))}
+        if word in known.get(word, ()):
+            texts |= self._starts(False, after) | {","}
+            if may_end and count >= 2:
+                texts |= {".", "!", "?"} if in_body else {"?", SEPARATOR}
+        return self._ids(texts)
+
+    def _prefixes(self, fresh: bool, stems: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Every beginning of a word that may stand here -> the words that begin so."""
+        key = (fresh, stems)
+        if key not in self._known:
+            spelled = self.words.plain | {w for s in stems for w in self.words.own.get(s, ())}
+            found: dict[str, set[str]] = {}
+            for w in {w[0].upper() + w[1:] for w in spelled} if fresh else spelled:
+                for n in range(1, len(w) + 1):
+                    found.setdefault(w[:n], set()).add(w)
+            self._known[key] = {k: frozenset(v) for k, v in found.items()}
+        return self._known[key]
+
+    def _starts(self, fresh: bool, stems: frozenset[str]) -> set[str]:
+        return {" " + prefix for prefix in self._prefixes(fresh, stems)}
+
+    def _ids(self, texts: Iterable[str]) -> list[int]:
+        return [i for text in sorted(texts) for i in self.table.ids.get(text, ())]
