@@ -7,7 +7,6 @@ its own price and run out, so that clicks bend with spend as contracts/measureme
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -81,22 +80,19 @@ def base_rates() -> BaseRates:
         cost_per_mille=COST_PER_MILLE,
         conversion_rate=CONVERSION_RATE,
         conversion_value=CONVERSION_VALUE,
-        daily_impressions=DAILY_IMPRESSIONS,
+        daily_impressions=DAILY_IMPRESSIONS * sum(s.users for s in market_segments()),
     )
 
 
 def market_value(plan: CampaignPlan) -> float:
-    """True reward of a plan in the planted market: creatives in one segment share its impressions."""
+    """True reward of a plan in the planted market: each line bends by its own curve."""
     attributes = {c.creative_id: (c.tone, c.appeal) for c in plan.creatives}
     users = {s.segment_id: s.users for s in market_segments()}
-    spend: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    total = 0.0
     for line in plan.lines:
         rate = true_rate(*attributes[line.creative_id], line.segment_id) * 1000.0 / cost_per_mille(line.segment_id)
-        spend[line.segment_id].append((float(line.budget), rate))
-    total = 0.0
-    for segment_id, parts in spend.items():
-        s, money = saturation_of(segment_id, users[segment_id], plan.brief.flight.days), sum(b for b, _ in parts)
-        total += sum(b * r for b, r in parts) / money * s * float(-np.expm1(-money / s))
+        s = saturation_of(line.segment_id, users[line.segment_id], plan.brief.flight.days)
+        total += rate * s * float(-np.expm1(-float(line.budget) / s))
     return total if plan.objective is Objective.CLICKS else total * CONVERSION_RATE * CONVERSION_VALUE
 
 

@@ -26,7 +26,7 @@ class BaseRates:
     """What is known of the market as a whole, for the rules that know nothing more.
 
     ``click_rate`` with its interval, ``cost_per_mille`` in currency, ``conversion_rate`` per click and
-    ``conversion_value`` in currency (None where the data has no conversions), ``daily_impressions`` for each user.
+    ``conversion_value`` in currency (None where the data has no conversions), ``daily_impressions`` a day on all segments together (None: one a user).
     """
 
     click_rate: float
@@ -34,7 +34,7 @@ class BaseRates:
     cost_per_mille: float
     conversion_rate: float | None = None
     conversion_value: float | None = None
-    daily_impressions: float = 1.0
+    daily_impressions: float | None = None
 
 
 class LargestSegments:
@@ -69,8 +69,9 @@ class BaseRateExpectation:
 
     version = "base-rates-1"
 
-    def __init__(self, rates: BaseRates) -> None:
-        self._rates = rates
+    def __init__(self, rates: BaseRates, users: int) -> None:
+        """``users`` of all segments, among whom the daily impressions are spread evenly."""
+        self._rates, self._users = rates, max(users, 1)
 
     def expect(self, request: PerformanceRequest) -> PerformanceReport:
         """One row for each combination; saturation is what the segment's impressions of the flight cost."""
@@ -80,6 +81,7 @@ class BaseRateExpectation:
             if rates.conversion_rate is None or rates.conversion_value is None
             else rates.conversion_rate * rates.conversion_value
         )
+        seen = rates.daily_impressions / self._users if rates.daily_impressions is not None else 1.0
         rows = []
         for score in request.combinations:
             per_unit = 1000.0 / rates.cost_per_mille
@@ -96,7 +98,7 @@ class BaseRateExpectation:
                     clicks_per_unit=per_unit * score.click_rate,
                     value_per_unit=None if value is None else per_unit * score.click_rate * value,
                     value_interval=None if value is None else Interval(low=low, high=high),
-                    saturation=score.users * rates.daily_impressions * request.flight_days / per_unit,
+                    saturation=score.users * seen * request.flight_days / per_unit,
                 )
             )
         return PerformanceReport(combinations=tuple(rows), model_version=self.version)

@@ -167,7 +167,7 @@ class Orchestrator:
         def ask(agent: MeasurementAgent) -> PerformanceReport:
             return validation.checked_performance(agent.expect(request), request)
 
-        rule = BaseRateExpectation(self.rates)
+        rule = BaseRateExpectation(self.rates, sum(s.users for s in self.segments))
         return self._turn(
             State.MEASUREMENT, "measurement", self.measurement, (rule,), ask, self.timeouts.measurement, turns
         )

@@ -5,7 +5,6 @@ Expected reward of spending ``b`` on a combination is ``r s (1 - exp(-b / s))`` 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
@@ -100,61 +99,30 @@ def _nothing(brief: Brief, cheapest: float) -> InputError:
 
 
 def choose(found: Sequence[Candidate], budget: float, k: int) -> list[Candidate]:
-    """The k combinations to fund, best first.
+    """The k combinations with the largest reward when ``budget`` is split well over them, best rate first.
 
-    Creatives in one segment share its impressions, so each segment first has its best creative alone. Where that leaves
-    places free, runners-up that can't be told from their segment's best (rate within its interval) join and share its saturation:
-    it costs next to nothing by the curves and spares users the same ad again and again.
+    Each combination bends by its own curve, as contracts/measurement.py has it. Lagrangian dual of the split with at most k options:
+    at price ``p`` of money an option is worth ``max_b f(b) - p b``; the k worth most are taken, and ``p`` is where they spend the
+    budget (bisection; their spend falls with ``p``). Ties go to the smaller ids.
     """
-    by_segment: dict[str, list[Candidate]] = defaultdict(list)
-    for c in found:
-        by_segment[c.row.segment_id].append(c)
-    for group in by_segment.values():
-        group.sort(key=lambda c: (-c.rate, c.row.creative_id))
-    leaders = sorted((g[0] for g in by_segment.values()), key=_name)
-    chosen = _best(leaders, budget, k)
-    funded = {c.row.segment_id for c in chosen}
-    others = [c for name in sorted(funded) for c in by_segment[name][1:] if c.rate >= by_segment[name][0].interval.low]
-    others.sort(key=lambda c: (-c.rate / by_segment[c.row.segment_id][0].rate, -c.rate, _name(c)))
-    chosen += others[: max(0, k - len(chosen))]
-    sharing = {name: sum(c.row.segment_id == name for c in chosen) for name in funded}
-    return [_shared(c, sharing[c.row.segment_id]) for c in sorted(chosen, key=lambda c: (-c.rate, _name(c)))]
+    ordered = sorted(found, key=lambda c: (-c.rate, c.row.segment_id, c.row.creative_id))
+    if len(ordered) <= k:
+        return ordered
+    r = np.array([c.rate for c in ordered])
+    s = np.array([c.saturation for c in ordered])
+    most = np.array([budget if c.maximum is None else min(float(c.maximum), budget) for c in ordered])
 
-
-def _name(c: Candidate) -> tuple[str, str]:
-    return c.row.segment_id, c.row.creative_id
-
-
-def _shared(c: Candidate, among: int) -> Candidate:
-    """Its part of the segment's saturation and of the most it may spend: ``m`` equal curves of ``s / m`` are one of ``s``."""
-    maximum = None if c.maximum is None else (c.maximum / among).quantize(CENT, rounding=ROUND_FLOOR)
-    return c._replace(saturation=c.saturation / among, maximum=maximum)
-
-
-def _best(leaders: Sequence[Candidate], budget: float, k: int) -> list[Candidate]:
-    """The k options with the largest reward when ``budget`` is split well over them.
-
-    Lagrangian dual of the split with at most k options: at price ``p`` of money an option is worth ``max_b f(b) - p b``;
-    the k worth most are taken, and ``p`` is where they spend the budget (bisection; their spend falls with ``p``).
-    """
-    if len(leaders) <= k:
-        return list(leaders)
-    r = np.array([c.rate for c in leaders])
-    s = np.array([c.saturation for c in leaders])
-    most = np.array([np.inf if c.maximum is None else float(c.maximum) for c in leaders])
-
-    def at(price: float) -> tuple[npt.NDArray[np.intp], float]:
-        spend = np.clip(s * np.log(np.maximum(r, 1e-300) / price), 0.0, np.minimum(most, budget))
-        worth = r * s * -np.expm1(-spend / s) - price * spend
+    def at(log_price: float) -> tuple[npt.NDArray[np.intp], float]:
+        spend = np.clip(s * (np.log(r) - log_price), 0.0, most)
+        worth = r * s * -np.expm1(-spend / s) - np.exp(log_price) * spend
         top = np.argsort(-worth, kind="stable")[:k]
         return top, float(spend[top].sum())
 
-    low, high = np.log(r.min()) - budget / s.min() - 1.0, np.log(r.max())
-    low = max(low, -600.0)
+    low, high = max(float(np.min(np.log(r) - most / s)) - 1.0, -600.0), float(np.log(r.max()))
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if at(float(np.exp(middle)))[1] > budget else (low, middle)
-    return [leaders[i] for i in at(float(np.exp(high)))[0]]
+        low, high = (middle, high) if at(middle)[1] > budget else (low, middle)
+    return [ordered[i] for i in np.sort(at(high)[0])]
 
 
 def option(c: Candidate) -> AllocationOption:

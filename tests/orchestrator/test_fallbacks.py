@@ -101,7 +101,7 @@ def test_nonsense_is_not_asked_for_again():
 def test_the_rules_speak_the_agents_protocols():
     assert isinstance(DefaultCopy(), CreativeAgent)
     assert isinstance(LargestSegments(SEGMENTS, base_rates(), 20), TargetingAgent)
-    assert isinstance(BaseRateExpectation(base_rates()), MeasurementAgent)
+    assert isinstance(BaseRateExpectation(base_rates(), 1000), MeasurementAgent)
     assert isinstance(EqualSplit(), BudgetAgent)
 
 
