@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from adplatform.contracts.brief import Audience, Brief, Flight, Objective, Product
 from adplatform.contracts.claims import Claim
 from adplatform.contracts.plan import CampaignPlan, Outcome
-from adplatform.contracts.targeting import Segment
+from adplatform.contracts.targeting import CreativeAttributes, Segment
 from adplatform.orchestrator import Orchestrator, Timeouts
+from adplatform.orchestrator.brief import load_brief
 from adplatform.orchestrator.selection import eligible
+from adplatform.settings import Settings, settings
 from benchmarks import reference_agents as reference
 from benchmarks.broken_agents import KINDS, METHODS, Broken
 
@@ -56,15 +58,23 @@ def faults_of(plan: CampaignPlan, brief: Brief, segments: tuple[Segment, ...], l
     return found
 
 
-def default_brief() -> Brief:
-    """A brief with limits of every kind."""
-    return Brief(
+class Setup(NamedTuple):
+    """Agents, a brief for them, and what a plan is worth in truth (None: not known)."""
+
+    name: str
+    orchestrator: Orchestrator
+    brief: Brief
+    value: Callable[[CampaignPlan], float] | None
+
+
+def planted() -> Setup:
+    """The reference agents of a small planted market, a brief with limits of every kind, the market's own value."""
+    segments = reference.market_segments()
+    facts = ("Weighs 240 grams.",)
+    brief = Brief(
         campaign_id="fallbacks",
         product=Product(
-            name="Trail shoes",
-            category="sports",
-            description="Light shoes for rough ground.",
-            facts=("Weighs 240 grams.",),
+            name="Trail shoes", category="sports", description="Light shoes for rough ground.", facts=facts
         ),
         objective=Objective.CLICKS,
         budget=Decimal("9999.99"),
@@ -72,12 +82,7 @@ def default_brief() -> Brief:
         audience=Audience(excluded_segments=("gamers|18-29",)),
         combinations=8,
     )
-
-
-def default_orchestrator() -> Orchestrator:
-    """The reference agents of the planted market."""
-    segments = reference.market_segments()
-    return Orchestrator(
+    whole = Orchestrator(
         creative=reference.ReferenceCreative(),
         targeting=reference.ReferenceTargeting(segments),
         measurement=reference.ReferenceMeasurement(),
@@ -88,49 +93,74 @@ def default_orchestrator() -> Orchestrator:
         segments_per_creative=12,
         timeouts=TIMEOUTS,
     )
+    return Setup("reference agents of a planted market", whole, brief, reference.market_value)
 
 
-def run(
-    progress: Callable[[float], None] | None = None,
-    *,
-    orchestrator: Orchestrator | None = None,
-    brief: Brief | None = None,
-    value: Callable[[CampaignPlan], float] | None = None,
-    seed: int = 0,
-) -> Claim:
+def of_home(config: Settings) -> Setup | None:
+    """The home's own agents, its first brief and the simulator's oracle; None where no simulated market is built there."""
+    held, briefs = config.dataset, sorted((config.home / "briefs").glob("*.yaml"))
+    if held.get("name") != "simulated" or not config.warehouse.exists() or not briefs:
+        return None
+    from adplatform.assembly import orchestrator
+    from adplatform.simulator import Market, MarketConfig
+    from adplatform.state import State
+
+    market = MarketConfig.at_scale(held["scale"], seed=held["seed"], first_day=date.fromisoformat(held["first_day"]))
+    oracle = Market(market).oracle()
+
+    def value(plan: CampaignPlan) -> float:
+        product = plan.brief.product.category
+        known = {
+            c.creative_id: CreativeAttributes(
+                creative_id=c.creative_id, product_category=product, tone=c.tone, appeal=c.appeal
+            )
+            for c in plan.creatives
+        }
+        lines = [(known[x.creative_id], x.segment_id, float(x.budget)) for x in plan.lines]
+        return oracle.plan_reward(lines, plan.objective, plan.brief.flight.days)
+
+    return Setup(
+        "the agents of this home, valued by the oracle", orchestrator(State(config)), load_brief(briefs[0]), value
+    )
+
+
+def run(progress: Callable[[float], None] | None = None, setup: Setup | None = None, seed: int = 0) -> Claim:
     """Four agents times eight failures. ``figure``: the share of plans that were valid, in time, and told the truth.
 
-    Without arguments the reference agents of the planted market are used, and its true value. With an ``orchestrator`` (real agents),
-    ``value`` says what a plan is worth in truth (the oracle); without it no loss is reported.
+    ``loss_of_value``: (value of the whole plan - value with that agent's fallback) / value of the whole plan, in truth.
+    Without ``setup`` the home's agents are used where a simulated market is built, else the reference agents.
     """
-    whole = orchestrator or default_orchestrator()
-    asked = brief or default_brief()
-    worth = value or (reference.market_value if orchestrator is None else None)
+    chosen = setup or of_home(settings()) or planted()
+    whole, asked, worth = chosen.orchestrator, chosen.brief, chosen.value
     full = whole.plan(asked, seed)
-    best = worth(full) if worth else None
+    best = worth(full) if worth else 0.0
     good, slowest, problems = 0, 0.0, []
     losses: dict[str, float] = {}
     cells = [(agent, kind) for agent in METHODS for kind in KINDS]
     quick = replace(whole, timeouts=_bounded(whole.timeouts))
     for i, (agent, kind) in enumerate(cells):
         one: dict[str, Any] = {agent: Broken(agent, kind, getattr(whole, agent))}
-        hurt = replace(quick, **one)
         start = time.perf_counter()
-        plan = hurt.plan(asked, seed)
+        plan = replace(quick, **one).plan(asked, seed)
         seconds = time.perf_counter() - start
         slowest = max(slowest, seconds)
         faults = faults_of(plan, asked, tuple(whole.segments), whole.largest_share) + _untold(plan, agent, kind)
         faults += [f"took {seconds:.1f} s"] if seconds > SECONDS else []
         good += not faults
         problems += [f"{agent} {kind}: {fault}" for fault in faults]
-        if worth and best:
-            losses[agent] = (best - worth(plan)) / best
+        if worth and best > 0:
+            losses[agent] = round((best - worth(plan)) / best, 4)
         if progress:
             progress((i + 1) / len(cells))
-    detail: dict[str, Any] = {"slowest_seconds": round(slowest, 2), "problems": problems, "kinds": list(KINDS)}
-    detail["loss_of_value"] = {k: round(v, 4) for k, v in losses.items()} if worth else None
-    detail["timeout_seconds"] = {name: getattr(quick.timeouts, name) for name in METHODS}
-    detail["agents"] = "reference agents of a planted market" if orchestrator is None else dict(full.receipt.versions)
+    detail: dict[str, Any] = {
+        "agents": chosen.name,
+        "versions": dict(full.receipt.versions),
+        "kinds": list(KINDS),
+        "slowest_seconds": round(slowest, 2),
+        "timeout_seconds": {name: getattr(quick.timeouts, name) for name in METHODS},
+        "loss_of_value": losses,
+        "problems": problems,
+    }
     text = f"each agent failing in {len(KINDS)} ways: a valid plan within {SECONDS:g} s, and its trace says so"
     return Claim(claim=text, figure=good / len(cells), holds=good == len(cells), n=len(cells), detail=detail)
 

@@ -20,7 +20,7 @@ from adplatform.orchestrator.brief import parse_sentence
 from adplatform.orchestrator.language.vocabulary import Vocabulary
 from adplatform.orchestrator.selection import candidates, choose, option
 from benchmarks import reference_agents as reference
-from benchmarks.fallbacks_claim import default_orchestrator
+from benchmarks.fallbacks_claim import planted
 
 TODAY = date(2026, 11, 25)
 GOALS = ("clicks", "traffic", "sales", "more sign-ups")
@@ -56,7 +56,7 @@ def run(orchestrator: Orchestrator | None = None) -> BenchmarkReport:
 
     The agents are the reference agents unless an ``orchestrator`` is given; no embedding model is loaded.
     """
-    whole, known = orchestrator or default_orchestrator(), vocabulary()
+    whole, known = orchestrator or planted().orchestrator, vocabulary()
     asked = sentences()
     brief = parse_sentence(asked[0], today=TODAY, known=known)  # fills the caches of date and currency names
     whole.plan(brief)

@@ -17,7 +17,7 @@ from adplatform.orchestrator import BaseRateExpectation, DefaultCopy, EqualSplit
 from adplatform.orchestrator.resilience import take_turn
 from adplatform.orchestrator.validation import checked_creatives
 from benchmarks.broken_agents import KINDS, METHODS, Broken
-from benchmarks.fallbacks_claim import faults_of, run
+from benchmarks.fallbacks_claim import faults_of, planted, run
 from benchmarks.reference_agents import base_rates
 from tests.orchestrator.fakes import SEGMENTS, Hangs, Raises, brief, orchestrator
 
@@ -155,7 +155,7 @@ def test_a_disclaimer_that_leaves_no_room_is_the_users_to_mend():
 
 
 def test_the_claim_holds_and_reports_a_loss_for_each_agent():
-    claim = run()
+    claim = run(setup=planted())
     assert claim.holds
     assert claim.n == len(KINDS) * 4
     assert set(claim.detail["loss_of_value"]) == set(METHODS)
