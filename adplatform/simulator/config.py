@@ -64,7 +64,7 @@ class MarketConfig:
     mean_click_rate: float = 0.03
     personal_share: float = 1 / 3
     consent_share: float = 0.85
-    fatigue: float = 0.25
+    fatigue: float = 0.15
     """A creative seen ``e`` times in the last seven days is clicked ``(1 + e) ** -fatigue`` times as often."""
     requests_per_user_day: float = 200.0
     """Ad requests of an average user in a day, which a plan's lines may bid on."""

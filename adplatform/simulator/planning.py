@@ -49,7 +49,7 @@ class Planner:
         group = population.group[consenting]
         self._members = [consenting[group == g] for g in range(len(SEGMENT_IDS))]
         self._mean_activity = float(population.activity.mean())
-        self._curves: dict[tuple[Traits, int, Objective, int], tuple[Array, Array]] = {}
+        self._curves: dict[int, SupplyCurve] = {}
 
     def traits(self, creative: CreativeAttributes) -> Traits:
         """The truth of a creative of the market by its id, of a new one by tone, appeal and product category."""
@@ -112,6 +112,11 @@ class Planner:
         traits = [self.traits(c) for c in creatives]
         return np.array([[self.user_values(t, self._members[s], objective).mean() for s in segments] for t in traits])
 
+    def _curve(self, segment: int) -> SupplyCurve:
+        if segment not in self._curves:
+            self._curves[segment] = SupplyCurve(self._world, float(self._world.group_price[segment]))
+        return self._curves[segment]
+
     def requests(self, segment: int, days: int) -> float:
         """Requests that one line is offered over the flight."""
         activity = self._population.activity[self._members[segment]].sum(dtype=float) / self._mean_activity
@@ -126,7 +131,7 @@ class Planner:
         levels, place = np.unique(activity, return_inverse=True)
         worth = np.bincount(place, self.user_values(traits, users, objective))
         requests = self.requests(segment, days)
-        curve = SupplyCurve(self._world, float(self._world.group_price[segment]))
+        curve = self._curve(segment)
         bought = requests * curve.share(np.asarray(budgets, dtype=float) / requests)
         daily = bought[:, None] / days * levels / activity.sum(dtype=float)
         kept = np.zeros(daily.shape)
@@ -204,7 +209,7 @@ class Planner:
         """(segments,) spend at which one line has bought all its requests."""
         full = []
         for segment in map(self.segment, segment_ids):
-            curve = SupplyCurve(self._world, float(self._world.group_price[segment]))
+            curve = self._curve(segment)
             full.append(self.requests(segment, days) * curve.full_cost)
         return np.array(full)
 
@@ -217,7 +222,7 @@ class Planner:
         spends, rewards = [], []
         for creative, segment_id in combos:
             segment = self.segment(segment_id)
-            curve = SupplyCurve(self._world, float(self._world.group_price[segment]))
+            curve = self._curve(segment)
             top = min(budget, self.requests(segment, days) * curve.full_cost)
             spend = top * np.linspace(0, 1, _STEPS) ** 2
             spends.append(spend)

@@ -24,7 +24,7 @@ from adplatform.simulator.config import (
 from adplatform.simulator.streams import Array, pick, stream
 
 DAY_US = 86_400_000_000
-_TASTE_SD = np.concatenate([np.full(len(TONES), 0.52), np.full(len(APPEALS), 0.52), np.full(len(CATEGORIES), 0.38)])
+_TASTE_SD = np.concatenate([np.full(len(TONES), 0.46), np.full(len(APPEALS), 0.46), np.full(len(CATEGORIES), 0.35)])
 """Standard deviation of a taste over users (log-odds), before the liking of the own audience's category."""
 _OWN_CATEGORY = 0.6
 
