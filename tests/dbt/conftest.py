@@ -79,8 +79,8 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Home]:
 
 @pytest.fixture(scope="session")
 def built(homes: Callable[[str], Home]) -> Home:
-    """Ten days of a small market, built and tested. Tests read it and change only copies."""
+    """Ten days of a small market. Tests read it and change only copies."""
     home = homes("built")
     world.build(home.landing)
-    home.dbt("build")
+    home.dbt("run", "--quiet")
     return home

@@ -19,6 +19,11 @@ from tests.dbt.world import FIRST_DAY
 
 
 @pytest.mark.slow
+def test_the_projects_own_unit_tests_and_data_tests_pass(built: Home) -> None:
+    built.dbt("test")
+
+
+@pytest.mark.slow
 def test_the_future_changes_no_feature(built: Home) -> None:
     claim = claims_data.leak(Settings(home=built.root), cuts=1)
     assert claim.holds

@@ -133,12 +133,19 @@ example_versions as (
 
 )
 
-select 'fct_impressions' as model, day, version from impression_versions
-union all
-select 'user_features', day, version from feature_versions
-union all
-select 'user_creative_exposures', day, version from exposure_versions
-union all
-select 'training_examples', day, version from example_versions
-union all
-select 'int_feature_counts', day, version from example_versions
+select
+    model,
+    day,
+    hash(version, '{{ code_version() if execute }}') as version
+
+from (
+    select 'fct_impressions' as model, day, version from impression_versions
+    union all
+    select 'user_features', day, version from feature_versions
+    union all
+    select 'user_creative_exposures', day, version from exposure_versions
+    union all
+    select 'training_examples', day, version from example_versions
+    union all
+    select 'int_feature_counts', day, version from example_versions
+)
