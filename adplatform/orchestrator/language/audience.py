@@ -23,7 +23,7 @@ ANYONE = re.compile(
     r"audiences?|visitors?|consumers?|public|shoppers|fans|who|are|those|all|them|us|it|age|aged|ages|years?|olds?|only|please)?(?:\s+(?:who|are|of|age|aged|ages|only))*$",
     re.I,
 )
-NOT = r"\b(?:but\s+not|not|except(?:\s+for)?|excluding|exclude|without|other\s+than|no)\s+(?:for\s+|to\s+)?"
+NOT = r"\b(?:but\s+not|not|except(?:\s+for)?|excluding|exclude|without|other\s+than|no)\s+(?!more\b|less\b|later\b|earlier\b|only\b)(?:for\s+|to\s+)?"
 PHRASE = rf"(?P<np>[^\s,;.!?(){GAP}][^;.!?(){GAP}]*)"
 STRONG = r"\b(?:target(?:ing|ed at)?|reach(?:ing)?|aimed\s+at|aim(?:ing)?\s+(?:at|for)|among|audience\s*(?:is|:|of)|audience|shown?\s+(?:it\s+)?to|fans\s+of)\s+"
 WEAK = r"\b(?:for|to|towards?)\s+"
@@ -34,6 +34,11 @@ AUDIENCE_STOPS = re.compile(
 )
 PLACE = rf"\b(?:in|across|around|near|throughout|within)\s+(?:the\s+|our\s+)?(?P<np>[^\s,;.!?(){GAP}]+(?:\s+(?!(?:from|for|with|at|on|until|by|to|and|or)\b)[^\s,;.!?(){GAP}]+){{0,2}})"
 EVERYWHERE = re.compile(r"^(?:whole\s+country|country|all\s+regions|every\s+region|everywhere|nation|regions?)$", re.I)
+GENDER = re.compile(r"\b(?:wom[ae]n|men|males?|females?|girls|boys|ladies|gentlemen)\b", re.I)
+ALONE = re.compile(
+    r"\d|\b(?:our|we|i|please|get|want|need|with|for|a|an|the|of|to|in|on|at|and|or|budget|spend|goal|campaign|category)\b",
+    re.I,
+)
 NO_PLACE = frozenset(
     [
         "total",
@@ -63,6 +68,9 @@ def read_audience(sentence: Sentence, known: Vocabulary, embed: Embed | None) ->
     regions = _regions(sentence, known, embed)
     audiences = [a for a in known.audiences if _take(sentence, forms(a))]
     audiences += [a for a in _phrases(sentence, known, embed) if a not in audiences]
+    audiences += [a for a in _rest(sentence, known, embed) if a not in audiences]
+    if gender := GENDER.search(sentence.text):
+        sentence.doubts(f"'{gender.group()}': the data knows no gender; name audiences, ages or regions")
     return Audience(
         audiences=tuple(audiences), age_bands=tuple(bands), regions=tuple(regions), excluded_segments=tuple(excluded)
     )
@@ -103,11 +111,25 @@ def _phrases(sentence: Sentence, known: Vocabulary, embed: Embed | None) -> list
     return list(dict.fromkeys(found))
 
 
+def _rest(sentence: Sentence, known: Vocabulary, embed: Embed | None) -> list[str]:
+    """Audiences that stand alone between commas or in what nobody else has read ('..., young families')."""
+    parts = [p.strip(" -") for p in re.split(rf"[{GAP},;.:!?()]+", sentence.text)]
+    short = [p for p in parts if p and len(p.split()) <= 3 and not ALONE.search(p)]
+    found = (nearest(p, known.audiences, embed, AUDIENCE, AUDIENCE_MARGIN) for p in short[:5])
+    return [a for a in found if a is not None]
+
+
 def _excluded(sentence: Sentence, known: Vocabulary, embed: Embed | None) -> list[str]:
     """Segments of the audiences that the sentence rules out."""
     ids: list[str] = []
-    while match := re.search(NOT + PHRASE, sentence.text, re.I):
+    alone = PHRASE.replace("[^;", "[^,;")
+    while match := re.search(NOT + alone, sentence.text, re.I):
         phrase = AUDIENCE_STOPS.sub("", " " + match.group("np")).strip()
+        listed = re.match(r"\s*,\s*(?:and\s+|or\s+)?(?P<next>[^\s,;.]+)", sentence.text[match.end() :])
+        if listed and any(re.fullmatch(forms(a), listed.group("next"), re.I) for a in known.audiences):
+            sentence.doubts(
+                f"'{match.group(0).strip()}, {listed.group('next')}': write 'and' between all that is to be left out"
+            )
         sentence.take(match)
         for item in re.split(r"\s*(?:,|/|&|\band\b|\bor\b)\s*", phrase):
             meant = next((a for a in known.audiences if re.search(forms(a), item, re.I)), None)

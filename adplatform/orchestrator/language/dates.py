@@ -61,7 +61,9 @@ def read_flight(sentence: Sentence, today: date) -> tuple[date, date] | None:
         return _checked(sentence, _flight(sentence, today), today)
     except Problem as problem:
         sentence.doubts(str(problem))
-        return None
+    except (ValueError, OverflowError):
+        sentence.doubts("the flight dates lie outside the calendar; write them as 2026-12-01 to 2026-12-14")
+    return None
 
 
 def _flight(sentence: Sentence, today: date) -> tuple[date, date] | None:

@@ -192,6 +192,11 @@ def read_product(sentence: Sentence, audiences: str) -> str | None:
                 if place.start() <= match.start("np") < place.end():
                     sentence.take(place)
                     break
+            second = re.compile(rf"\s*(?:and|&|plus|as well as)\s+(?:also\s+)?{OWN}\s+{WORDS}", re.I).search(
+                sentence.text
+            )
+            if second and (other := _noun_phrase(second.group("np"))) and not GENERIC.match(other):
+                sentence.doubts(f"more than one product ('{name}' and '{other}'); plan one at a time")
             return name
     sentence.lacks("product", "'for our trail running shoes'")
     return None

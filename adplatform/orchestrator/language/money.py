@@ -205,7 +205,7 @@ def value_of(number: str, scale: str | None) -> Decimal:
     parsed = Price.fromstring(plain).amount
     amount = Decimal(plain.replace(",", ".").replace(" ", "")) if parsed is None else Decimal(parsed)
     amount = amount * TIMES[scale.strip().lower()] if scale else amount
-    return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount
+    return amount.to_integral_value() if amount == amount.to_integral_value() else amount
 
 
 def _code(sign: str, before: str, house: str | None) -> str | None:
