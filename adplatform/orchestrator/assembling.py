@@ -40,15 +40,7 @@ def assemble(
 
     InputError when the split funds nothing.
     """
-    budgets = {s.option_id: s.budget for s in split.shares}
-    funded = sorted(
-        ((c, budgets[option_id(c.row)]) for c in chosen if budgets[option_id(c.row)] > 0),
-        key=lambda pair: (-pair[1], pair[0].row.segment_id, pair[0].row.creative_id),
-    )
-    if not funded:
-        raise InputError(
-            "budget", f"{brief.budget} buys nothing within the limits", "raise the budget or the target cost"
-        )
+    funded = _funded(brief, chosen, split)
     lines = tuple(_line(rank, c, spend, brief) for rank, (c, spend) in enumerate(funded, start=1))
     reward = sum(line.expected_reward for line in lines)
     said = f"{len(lines)} combinations, {brief.budget - split.unspent} of {brief.budget} {brief.currency}, expected reward {reward:,.1f}"
@@ -61,6 +53,9 @@ def assemble(
         seconds=0.0,
         said=said,
     )
+    interval = Interval(
+        low=sum(line.reward_interval.low for line in lines), high=sum(line.reward_interval.high for line in lines)
+    )
     draft = CampaignPlan(
         plan_id="plan",
         brief=brief,
@@ -69,13 +64,25 @@ def assemble(
         lines=lines,
         unspent=split.unspent,
         expected_reward=reward,
-        reward_interval=Interval(
-            low=sum(line.reward_interval.low for line in lines), high=sum(line.reward_interval.high for line in lines)
-        ),
+        reward_interval=interval,
         trace=(*trace, end),
         receipt=Receipt(versions=dict(versions), data_version=data_version, data_through=data_through, seed=seed),
     )
     return draft.model_copy(update={"plan_id": f"plan-{hashlib.sha256(stable_bytes(draft)).hexdigest()[:16]}"})
+
+
+def _funded(brief: Brief, chosen: Sequence[Candidate], split: Allocation) -> list[tuple[Candidate, Decimal]]:
+    """Combinations that got money, the most first."""
+    budgets = {s.option_id: s.budget for s in split.shares}
+    funded = sorted(
+        ((c, budgets[option_id(c.row)]) for c in chosen if budgets[option_id(c.row)] > 0),
+        key=lambda pair: (-pair[1], pair[0].row.segment_id, pair[0].row.creative_id),
+    )
+    if not funded:
+        raise InputError(
+            "budget", f"{brief.budget} buys nothing within the limits", "raise the budget or the target cost"
+        )
+    return funded
 
 
 def stable_bytes(plan: CampaignPlan) -> bytes:

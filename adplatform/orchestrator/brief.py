@@ -104,6 +104,20 @@ def parse_sentence(
             f"say what the campaign needs in 1 to {LONGEST} characters",
         )
     original = sentence.text
+    content = _content(sentence, today, known, embed, currency)
+    if sentence.missing or sentence.unclear or content is None:
+        raise _asking(sentence)
+    content["flight"]["timezone"] = timezone
+    content["campaign_id"] = campaign_id or _campaign_id(
+        content["product"]["name"], content["flight"]["starts_on"], original
+    )
+    return as_brief({**content, **_counts(original)}, "sentence")
+
+
+def _content(
+    sentence: Sentence, today: date, known: Vocabulary, embed: Embed | None, currency: str | None
+) -> dict[str, Any] | None:
+    """The brief's fields as the sentence has them, each reader in its turn; None where one is missing."""
     amounts = read_money(sentence, currency)
     flight = read_flight(sentence, today)
     costs = {c.objective for c in amounts.costs if c.objective is not None}
@@ -117,23 +131,17 @@ def parse_sentence(
     money = _budget(sentence, amounts, flight)
     code = _currency(sentence, amounts, currency) if amounts.budgets else None
     cost = _cost(sentence, amounts)
-    if sentence.missing or sentence.unclear or not (product and flight and goal and money):
-        raise _asking(sentence)
-    assert flight is not None
-    assert product is not None
-    name = campaign_id or _campaign_id(product, flight[0], original)
-    content = {
-        "campaign_id": name,
+    if product is None or flight is None or goal is None or money is None:
+        return None
+    return {
         "product": {"name": product, "category": category, "description": product[0].upper() + product[1:]},
         "objective": goal,
         "budget": money,
         "currency": code,
-        "flight": {"starts_on": flight[0], "ends_on": flight[1], "timezone": timezone},
+        "flight": {"starts_on": flight[0], "ends_on": flight[1]},
         "audience": audience,
         "target_cost": cost,
-        **_counts(original),
     }
-    return as_brief(content, "sentence")
 
 
 def _category(sentence: Sentence, known: Vocabulary) -> str | None:

@@ -118,6 +118,9 @@ def test_flight_dates_are_found(text, first, last):
         ("€150 a day", "2100", "EUR"),
         ("a daily budget of €150", "2100", "EUR"),
         ("€700 per week", "1400", "EUR"),
+        ("weekly spend of 700 euros", "1400", "EUR"),
+        ("€100 daily", "1400", "EUR"),
+        ("€100/day", "1400", "EUR"),
     ],
 )
 def test_the_budget_is_found(text, amount, currency):
@@ -311,7 +314,9 @@ def test_no_text_does_more_harm_than_being_refused_in_one_line(text):
     assert len(refused.splitlines()) <= 1
 
 
-@pytest.mark.parametrize("piece", ["for ", "a ", "1 ", "€1 000 ", "1 to ", "our ", "not a, ", "in the ", "- ", "May ", "1.000,"])
+@pytest.mark.parametrize(
+    "piece", ["for ", "a ", "1 ", "€1 000 ", "1 to ", "our ", "not a, ", "in the ", "- ", "May ", "1.000,"]
+)
 def test_no_sentence_takes_more_than_seconds_to_refuse(piece):
     start = time.perf_counter()
     with pytest.raises(InputError):

@@ -45,6 +45,11 @@ COST_BEFORE = re.compile(
     r"\s*(?:of|is|at|under|below|up to|at most|max(?:imum)?|no more than|target|should be|:|=|\s)*$",
     re.I,
 )
+PERIODS = {"day": "day", "daily": "day", "week": "week", "weekly": "week", "month": "month", "monthly": "month"}
+PERIOD_AFTER = re.compile(
+    r"\s*(?:(?:a\s|per\s|each\s|every\s|/)\s*(?P<period>day|week|month)|(?P<adverb>daily|weekly|monthly))\b", re.I
+)
+PERIOD_BEFORE = re.compile(r"\b(?P<period>daily|weekly|monthly)\s*(?:budget|spend)?\s*(?:of|is|:)?\s*$", re.I)
 
 
 class Budget(NamedTuple):
@@ -130,6 +135,34 @@ def _ranges(sentence: Sentence) -> None:
 
 
 def _one(sentence: Sentence, match: re.Match[str], amounts: Amounts, house: str | None) -> None:
+    """File one amount under what it is for, and take it out with its unit."""
+    before, after = sentence.text[: match.start()], sentence.text[match.end() :]
+    amount, code = _amount(match, before, house)
+    unit = re.match(rf"{EACH}(?:(?P<click>{CLICK})|(?P<conversion>{CONVERSION}))\b", after, re.I)
+    tail = unit or PERIOD_AFTER.match(after)
+    if kind := unit or COST_BEFORE.search(before):
+        groups = kind.groupdict()
+        which = Objective.CLICKS if groups.get("click") else Objective.CONVERSIONS if groups.get("conversion") else None
+        amounts.costs.append(Cost(amount, code, which))
+    elif _is_price(before, after):
+        # Blanks, not a gap: what stands around a price belongs together ('our €120 trail shoes').
+        sentence.text = before + " " * (match.end() - match.start()) + after
+        return
+    else:
+        named = tail or PERIOD_BEFORE.search(before)
+        budget = Budget(
+            amount, code, PERIODS[(named.group("period") or named.group("adverb")).lower()] if named else "total"
+        )
+        if budget not in amounts.budgets:
+            amounts.budgets.append(budget)
+    sentence.take(match)
+    rest = re.compile(re.escape(tail.group(0))).match(sentence.text, match.end()) if tail else None
+    if rest:
+        sentence.take(rest)
+
+
+def _amount(match: re.Match[str], before: str, house: str | None) -> tuple[Decimal, str | None]:
+    """Value and currency of a match of either pattern."""
     found = match.groupdict()
     number, scale = found.get("number") or found.get("number2"), found.get("scale") or found.get("scale2")
     amount = value_of(str(number), scale)
@@ -138,41 +171,7 @@ def _one(sentence: Sentence, match: re.Match[str], amounts: Amounts, house: str 
     if found.get("minus") or found.get("minus2"):
         amount = -amount
     sign = found.get("before") or found.get("after")
-    before, after = sentence.text[: match.start()], sentence.text[match.end() :]
-    code = None if sign is None else _code(sign, before, house)
-    unit = re.match(rf"{EACH}(?:(?P<click>{CLICK})|(?P<conversion>{CONVERSION}))\b", after, re.I)
-    cue = COST_BEFORE.search(before)
-    period = re.match(
-        r"\s*(?:(?:a|per|each|every|/)\s*(?P<p>day|week|month)\b|(?P<daily>daily|weekly|monthly)\b)", after, re.I
-    )
-    if unit or cue:
-        kind = unit or cue
-        groups = kind.groupdict() if kind else {}
-        which = Objective.CLICKS if groups.get("click") else Objective.CONVERSIONS if groups.get("conversion") else None
-        amounts.costs.append(Cost(amount, code, which))
-    elif _is_price(before, after):
-        # Blanks, not a gap: what stands around a price belongs together ('our €120 trail shoes').
-        sentence.text = before + " " * (match.end() - match.start()) + after
-        return
-    else:
-        word = (
-            (period.group("p") or period.group("daily").removesuffix("ly").replace("dai", "day")) if period else "total"
-        )
-        word = (
-            "day"
-            if word == "total"
-            and re.search(r"\b(?:daily|a day's)\s*(?:budget|spend)?\s*(?:of|is|:)?\s*$", before, re.I)
-            else word
-        )
-        found_budget = Budget(amount, code, word.lower())
-        if found_budget not in amounts.budgets:
-            amounts.budgets.append(found_budget)
-    sentence.take(match)
-    tail = unit or period
-    if tail:
-        rest = re.compile(re.escape(tail.group(0))).match(sentence.text, match.end())
-        if rest:
-            sentence.take(rest)
+    return amount, None if sign is None else _code(sign, before, house)
 
 
 def _is_price(before: str, after: str) -> bool:
