@@ -72,8 +72,8 @@ def pace(
     weights = np.asarray(traffic, dtype=np.float64)
     if weights.shape != (24,) or not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() == 0:
         raise InputError("traffic", "needs 24 counts of at least 0, not all 0", "build it with hourly_traffic")
-    if budget <= 0:
-        raise InputError("budget", f"{budget} is not above 0", "give the day a budget")
+    if budget < 0:
+        raise InputError("budget", f"{budget} is below 0", "give the day a budget of at least 0")
     *starts, end = hours_of(day, timezone)
     if len(spent) > len(starts) or any(s < 0 for s in spent):
         raise InputError(

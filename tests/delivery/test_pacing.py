@@ -53,6 +53,12 @@ def test_hours_add_up_to_the_cent_and_catch_up_with_what_is_left(budget, traffic
     assert sum(plan.hourly) == max(plan.budget, sum(past))
 
 
+def test_a_campaign_without_budget_is_paced_to_nothing():
+    assert set(pace("c", Decimal(0), date(2026, 5, 5), "UTC", np.ones(24)).hourly) == {Decimal(0)}
+    with pytest.raises(InputError, match="below 0"):
+        pace("c", Decimal(-1), date(2026, 5, 5), "UTC", np.ones(24))
+
+
 def test_a_busy_hour_gets_its_part():
     traffic = np.ones(24)
     traffic[20] = 11
