@@ -36,7 +36,8 @@ source, out = sys.argv[1], Path(sys.argv[2])
 def child(home, point):
     calls = 0
     def before(name):
-        real = getattr(os, name)
+        # A sync is a point to be killed at; waiting for it shows nothing, for the kernel outlives the process.
+        real = getattr(os, name) if name != "fsync" else lambda handle: None
         def call(*arguments, **named):
             nonlocal calls
             calls += 1

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import AdPlatformError
 from adplatform.store.landing import Landing
 from tests.store.world import (
     DAY,
@@ -23,24 +23,10 @@ from tests.store.world import (
     impression,
     impressions,
     parquet,
-    snapshot,
+    refused,
     table,
     users,
 )
-
-
-def refused(landing: Landing, name: str, path: Path, **arguments: Any) -> str:
-    """The line of the refusal; nothing on disk may have changed."""
-    root = landing.settings.landing
-    before = snapshot(root)
-    with pytest.raises(InputError) as caught:
-        landing.ingest(name, path, now=NOW, **arguments)
-    assert snapshot(root) == before
-    line = str(caught.value)
-    assert "\n" not in line
-    assert caught.value.exit_code == 2
-    assert caught.value.mend
-    return line
 
 
 def with_row_7(**changed: Any) -> list[dict[str, Any]]:
@@ -124,83 +110,6 @@ def test_a_missing_value_is_refused_where_the_contract_wants_one(
     line = refused(landing, "impressions", write(tmp_path / "a", "impressions", with_row_7(user_id=None)))
     assert "row 7" in line
     assert "column user_id: a value is missing" in line
-
-
-def test_a_missing_column_is_refused(landing: Landing, tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("click_id,occurred_at\nk-1,2026-02-10T00:00:00Z\n")
-    assert "column 'impression_id' is missing; add it (string)" in refused(landing, "clicks", path)
-
-
-def test_an_unknown_column_is_refused(landing: Landing, tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("click_id,impression_id,occurred_at,ip\nk-1,i-1,2026-02-10T00:00:00Z,::1\n")
-    assert "unknown column 'ip'" in refused(landing, "clicks", path)
-
-
-def test_a_doubled_column_is_refused(landing: Landing, tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("click_id,impression_id,occurred_at,click_id\nk-1,i-1,2026-02-10T00:00:00Z,k-2\n")
-    assert "there twice" in refused(landing, "clicks", path)
-
-
-@pytest.mark.parametrize("content", [b"", b"click_id,impression_id,occurred_at\n", b"\n\n"])
-def test_an_empty_file_is_refused(landing: Landing, tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(content)
-    assert "a.csv" in refused(landing, "clicks", path)
-
-
-def test_an_empty_parquet_file_is_refused(landing: Landing, tmp_path: Path) -> None:
-    assert "no row" in refused(landing, "impressions", parquet(tmp_path / "a.parquet", "impressions", []))
-
-
-@pytest.mark.parametrize("text", ["Schöne Schuhe", "naïve"])
-def test_a_file_that_is_not_utf_8_is_refused_with_its_line(landing: Landing, tmp_path: Path, text: str) -> None:
-    rows = impressions(10)
-    rows[6]["placement"] = text
-    path = csv(tmp_path / "a.csv", "impressions", rows)
-    path.write_bytes(path.read_text().encode("latin-1"))
-    line = refused(landing, "impressions", path)
-    assert "line 8: the file is not UTF-8" in line
-
-
-def test_a_file_in_utf_16_is_refused(landing: Landing, tmp_path: Path) -> None:
-    path = csv(tmp_path / "a.csv", "impressions", impressions(3))
-    path.write_bytes(path.read_text().encode("utf-16"))
-    assert "not UTF-8" in refused(landing, "impressions", path)
-
-
-def test_a_byte_order_mark_is_no_part_of_the_header(landing: Landing, tmp_path: Path) -> None:
-    path = csv(tmp_path / "a.csv", "impressions", impressions(3))
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert landing.ingest("impressions", path, now=NOW).accepted == 3
-
-
-def test_a_row_with_a_cell_too_few_is_named(landing: Landing, tmp_path: Path) -> None:
-    path = csv(tmp_path / "a.csv", "impressions", impressions(10))
-    lines = path.read_text().splitlines()
-    lines[7] = lines[7].rpartition(",")[0]
-    path.write_text("\n".join(lines))
-    line = refused(landing, "impressions", path)
-    assert "row 7 (line 8)" in line
-    assert "12 cells where the header has 13" in line
-
-
-def test_a_parquet_file_that_was_cut_off_is_refused(landing: Landing, tmp_path: Path) -> None:
-    path = parquet(tmp_path / "a.parquet", "impressions", impressions(10))
-    path.write_bytes(path.read_bytes()[:-20])
-    assert "not readable as Parquet" in refused(landing, "impressions", path)
-
-
-def test_a_file_that_is_not_there_is_refused(landing: Landing, tmp_path: Path) -> None:
-    assert "no such file" in refused(landing, "impressions", tmp_path / "none.csv")
-    assert "no such file" in refused(landing, "impressions", tmp_path)
-
-
-def test_an_unknown_table_is_refused_with_the_known_ones(landing: Landing, tmp_path: Path) -> None:
-    line = refused(landing, "orders", csv(tmp_path / "a.csv", "clicks", []))
-    assert "users, campaigns" in line
 
 
 def test_a_timestamp_too_far_ahead_is_refused(landing: Landing, tmp_path: Path) -> None:

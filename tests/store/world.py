@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
+import pytest
 
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.tables import TABLES
 from adplatform.settings import Settings
 from adplatform.store.convert import schema_of
@@ -108,3 +110,17 @@ def new_landing(home: Path, **settings: Any) -> Landing:
 def snapshot(root: Path) -> dict[str, bytes]:
     """Every file under ``root`` with its bytes."""
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def refused(landing: Landing, name: str, path: Path, **arguments: Any) -> str:
+    """The line of the refusal; nothing on disk may have changed."""
+    root = landing.settings.landing
+    before = snapshot(root)
+    with pytest.raises(InputError) as caught:
+        landing.ingest(name, path, now=NOW, **arguments)
+    assert snapshot(root) == before
+    line = str(caught.value)
+    assert "\n" not in line
+    assert caught.value.exit_code == 2
+    assert caught.value.mend
+    return line
