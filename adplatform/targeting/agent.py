@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,9 @@ from adplatform.contracts.targeting import CreativeAttributes, RankRequest, Segm
 from adplatform.targeting.bandit import expected_rewards
 from adplatform.targeting.ranking import CAUTIOUS, Shrinkage, cells, rank_segments, segment_rates
 from adplatform.targeting.response import Response
+
+CONTEXTS: Final = 8
+"""Places and hours over which a user's rate is averaged."""
 
 
 class Targeting:
@@ -108,16 +112,23 @@ def rank_users(
 ) -> list[tuple[str, float]]:
     """Users by their expected click rate for ``creative``, best first, ties by user id.
 
-    ``users`` are rows of training_examples; a user's rate is the mean over its rows. Rows without a user are left out.
+    ``users`` are rows of training_examples, of which each user's last one says who the user is. A user's rate is the
+    mean over the same ``CONTEXTS`` places and hours for all, taken from evenly spaced rows. Rows without a user are
+    left out.
     """
     known = users.filter(pc.is_valid(users["user_id"]))
     if known.num_rows == 0:
         return []
-    q = expected_rewards(model, known, [creative], exposures)[:, 0]
-    names, at = np.unique(np.asarray(known["user_id"].to_numpy()).astype(str), return_inverse=True)
-    rate = np.bincount(at, q) / np.bincount(at)
-    order = np.lexsort((names, -rate))[:limit]
-    return [(str(names[i]), float(rate[i])) for i in order]
+    order = np.argsort(np.asarray(known["event_day"].to_numpy()), kind="stable")[::-1]
+    names, first = np.unique(np.asarray(known["user_id"].to_numpy()).astype(str)[order], return_index=True)
+    places = np.linspace(0, known.num_rows - 1, CONTEXTS).round().astype(int)
+    rows = known.take(pa.array(np.repeat(order[first], CONTEXTS)))
+    for name in ("placement", "position", "hour", "weekday"):
+        repeated = known[name].take(pa.array(np.tile(places, len(names))))
+        rows = rows.set_column(rows.column_names.index(name), name, repeated)
+    rate = expected_rewards(model, rows, [creative], exposures)[:, 0].reshape(len(names), CONTEXTS).mean(axis=1)
+    best = np.lexsort((names, -rate))[:limit]
+    return [(str(names[i]), float(rate[i])) for i in best]
 
 
 def _distinct_users(contexts: pa.Table) -> dict[str, int]:

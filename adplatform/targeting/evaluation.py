@@ -81,7 +81,7 @@ def evaluate(
 def user_clusters(table: pa.Table) -> np.ndarray:
     """A cluster number for each row, shape (rows,): the user's, or its own where the user is not known."""
     codes = pc.index_in(table["user_id"], value_set=pc.drop_null(pc.unique(table["user_id"])))
-    at = numbers(codes)
+    at = numbers(codes).copy()
     alone = np.isnan(at)
     at[alone] = -1.0 - np.arange(int(alone.sum()))
     return at.astype(np.int64)

@@ -16,11 +16,12 @@ from adplatform.contracts.errors import InputError
 from adplatform.contracts.features import CATEGORICAL, FEATURES, LABEL
 from adplatform.targeting.baseline import BaseRateModel
 from adplatform.targeting.calibration import Platt
+from adplatform.targeting.effects import CrossEffects
 from adplatform.targeting.features import FeatureEncoder, check_columns, days_of, last_day, numbers
 
 PARAMETERS: Final[dict[str, Any]] = {
     "objective": "binary",
-    "learning_rate": 0.06,
+    "learning_rate": 0.08,
     "num_leaves": 15,
     "min_data_in_leaf": 100,
     "lambda_l2": 5.0,
@@ -28,14 +29,13 @@ PARAMETERS: Final[dict[str, Any]] = {
     "cat_l2": 10.0,
     "min_data_per_group": 50,
     "feature_fraction": 0.7,
-    "max_bin": 255,
     "deterministic": True,
     "force_row_wise": True,
     "verbosity": -1,
 }
-HIDDEN_SHARE: Final = 0.3
-ROUNDS: Final = 800
-PATIENCE: Final = 40
+CREATIVE: Final = FEATURES.index("creative_id")
+ROUNDS: Final = 600
+PATIENCE: Final = 30
 VALIDATION_SHARE: Final = 0.2
 MINIMUM_CLICKS: Final = 20
 
@@ -54,23 +54,25 @@ class Response(Protocol):
 
 
 class ResponseModel:
-    """LightGBM on the contract's features with native categories, then Platt's calibration on later days.
+    """Shrunk cross effects, LightGBM with native categories on what they leave, then Platt's calibration on later days.
 
-    In a share of the training rows the creative's id is hidden, so that the model learns what to say of a creative
-    that it has never seen from tone, appeal and product category.
+    On three tiny markets the effects closed 0.61 to 0.67 of the held-out log-loss gap between a constant and the
+    oracle, trees alone 0.43 to 0.50, both together 0.61 to 0.68 (0.71 to 0.75 can be known without a user's own
+    taste). The trees do not see the creative's id: what is particular to one is a shrunk effect, and a creative that
+    was never seen is judged by its tone, appeal and category.
     """
 
-    def __init__(self, encoder: FeatureEncoder, text: str, calibration: Platt, details: dict[str, Any]) -> None:
+    def __init__(
+        self, encoder: FeatureEncoder, effects: CrossEffects, text: str, calibration: Platt, details: dict[str, Any]
+    ) -> None:
         from lightgbm import Booster
 
-        self.encoder, self.calibration, self.details, self._text = encoder, calibration, details, text
-        self._booster = Booster(model_str=text)
+        self.encoder, self.effects, self.calibration, self.details = encoder, effects, calibration, details
+        self._text, self._booster = text, Booster(model_str=text)
         parts = (
-            text,
-            json.dumps(encoder.categories, sort_keys=True),
-            calibration.dumps(),
-            self.details["trained_through"],
-        )
+            text, effects.dumps(), json.dumps(encoder.categories, sort_keys=True), calibration.dumps(),
+            details["trained_through"],
+        )  # fmt: skip
         self._version = "response-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     @property
@@ -85,72 +87,51 @@ class ResponseModel:
 
     @property
     def fitted_through(self) -> date | None:
-        """Last day that grew trees; the days after it, through ``trained_through``, stopped and calibrated them."""
+        """Last day that was fitted; the days after it, through ``trained_through``, stopped the trees and calibrated."""
         return date.fromisoformat(self.details["fitted_through"])
 
     @classmethod
-    def fit(
-        cls,
-        examples: pa.Table,
-        *,
-        seed: int,
-        threads: int = 2,
-        hidden: float = HIDDEN_SHARE,
-        parameters: dict[str, Any] | None = None,
-    ) -> Self:
+    def fit(cls, examples: pa.Table, *, seed: int, threads: int = 2, parameters: dict[str, Any] | None = None) -> Self:
         """Fit on the earlier days of ``examples``; the last fifth of days stops the trees and calibrates.
 
-        Deterministic for data and seed, whatever ``threads`` is. Raises InputError on fewer than two days or
-        fewer than 20 clicks.
+        ``parameters`` replace LightGBM's. Deterministic for data and seed, whatever ``threads`` is. Raises InputError
+        on fewer than two days or fewer than 20 clicks.
         """
-        import lightgbm as lgb
-
         check_columns(examples, (*FEATURES, LABEL, "event_day"))
-        train, validation, through = _split(examples)
-        encoder = FeatureEncoder.fit(examples)
-        labels = numbers(examples[LABEL]).astype(np.float32)
+        train, later, through = _split(examples)
+        encoder, labels = FeatureEncoder.fit(examples), numbers(examples[LABEL])
         matrix = encoder.transform(examples)
-        shown, held = matrix[train], matrix[validation]
-        del matrix
-        rng = np.random.default_rng(seed)
-        shown[rng.random(len(shown)) < hidden, FEATURES.index("creative_id")] = np.nan
+        effects = CrossEffects.fit(matrix[train], labels[train])
+        offset = effects.score(matrix)
+        matrix[:, CREATIVE] = np.nan
         settings = {**PARAMETERS, **(parameters or {}), "seed": seed % 2**31, "num_threads": threads}
-        categories = [FEATURES.index(c) for c in CATEGORICAL]
-        names = list(FEATURES)
-        data = lgb.Dataset(shown, labels[train], feature_name=names, categorical_feature=categories, params=settings)
-        later = lgb.Dataset(held, labels[validation], reference=data, params=settings)
-        stop = lgb.early_stopping(PATIENCE, verbose=False)
-        booster = lgb.train(settings, data, ROUNDS, valid_sets=[later], callbacks=[stop])
-        text = _without_run_settings(booster.model_to_string(num_iteration=booster.best_iteration))
-        raw = booster.predict(held, raw_score=True, num_iteration=booster.best_iteration, num_threads=threads)
+        text, rounds, raw = _trees(matrix, labels, offset, train, later, settings)
         details = {
             "kind": "lightgbm",
             "trained_through": through.isoformat(),
             "fitted_through": str(days_of(examples)[train].max()),
-            "rounds": int(booster.best_iteration),
+            "rounds": rounds,
             "rows": len(labels),
             "clicks": int(labels.sum()),
             "seed": seed,
-            "hidden": hidden,
         }
-        return cls(encoder, text, Platt.fit(np.asarray(raw), labels[validation]), details)
+        return cls(encoder, effects, text, Platt.fit(raw + offset[later], labels[later]), details)
 
     def predict(self, table: pa.Table, threads: int = 2) -> np.ndarray:
         """Calibrated click probability of each row, shape (rows,)."""
         if table.num_rows == 0:
             return np.zeros(0)
-        raw = self._booster.predict(self.encoder.transform(table), raw_score=True, num_threads=threads)
-        return self.calibration.apply(np.asarray(raw))
-
-    def importance(self) -> dict[str, float]:
-        """Share of the total gain by feature."""
-        gain = np.asarray(self._booster.feature_importance("gain"), float)
-        return dict(zip(FEATURES, (gain / max(gain.sum(), 1e-12)).tolist(), strict=True))
+        matrix = self.encoder.transform(table)
+        offset = self.effects.score(matrix)
+        matrix[:, CREATIVE] = np.nan
+        raw = self._booster.predict(matrix, raw_score=True, num_threads=threads)
+        return self.calibration.apply(offset + np.asarray(raw))
 
     def save(self, directory: Path) -> None:
-        """Write model.txt (LightGBM text), categories.json and model.json into ``directory``."""
+        """Write model.txt (LightGBM text), effects.json, categories.json and model.json into ``directory``."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "model.txt").write_text(self._text)
+        self.effects.save(directory / "effects.json")
         self.encoder.save(directory / "categories.json")
         payload = {**self.details, "calibration": json.loads(self.calibration.dumps()), "version": self.version}
         (directory / "model.json").write_text(json.dumps(payload, indent=1, sort_keys=True))
@@ -161,12 +142,9 @@ class ResponseModel:
         payload = json.loads((directory / "model.json").read_text())
         calibration = Platt.loads(json.dumps(payload.pop("calibration")))
         payload.pop("version")
-        return cls(
-            FeatureEncoder.load(directory / "categories.json"),
-            (directory / "model.txt").read_text(),
-            calibration,
-            payload,
-        )
+        effects = CrossEffects.loads((directory / "effects.json").read_text())
+        encoder, text = FeatureEncoder.load(directory / "categories.json"), (directory / "model.txt").read_text()
+        return cls(encoder, effects, text, calibration, payload)
 
 
 def load_response(directory: Path) -> ResponseModel | BaseRateModel:
@@ -193,3 +171,25 @@ def _split(examples: pa.Table) -> tuple[np.ndarray, np.ndarray, date]:
 def _without_run_settings(text: str) -> str:
     """The model's text without the number of threads, which changes no tree but would change the version."""
     return re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", text)
+
+
+def _trees(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    offset: np.ndarray,
+    train: np.ndarray,
+    later: np.ndarray,
+    settings: dict[str, Any],
+) -> tuple[str, int, np.ndarray]:
+    """Trees on top of ``offset``: their text, their number, and their raw scores of the later rows."""
+    import lightgbm as lgb
+
+    options: dict[str, Any] = {"params": settings, "feature_name": list(FEATURES)}
+    options["categorical_feature"] = [FEATURES.index(c) for c in CATEGORICAL]
+    data = lgb.Dataset(matrix[train], labels[train], init_score=offset[train], **options)
+    check = lgb.Dataset(matrix[later], labels[later], init_score=offset[later], reference=data, **options)
+    stop = lgb.early_stopping(PATIENCE, verbose=False)
+    booster = lgb.train(settings, data, ROUNDS, valid_sets=[check], callbacks=[stop])
+    best = max(1, int(booster.best_iteration))
+    raw = booster.predict(matrix[later], raw_score=True, num_iteration=best, num_threads=settings["num_threads"])
+    return _without_run_settings(booster.model_to_string(num_iteration=best)), best, np.asarray(raw)

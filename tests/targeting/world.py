@@ -157,3 +157,27 @@ def performance(table: pa.Table) -> pa.Table:
     known = table.filter(pa.compute.and_(table["is_matured"], pa.compute.is_valid(table["segment_id"])))
     out = known.group_by(["segment_id", "creative_id"]).aggregate([("clicked", "count"), ("clicked", "sum")])
     return out.rename_columns(["segment_id", "creative_id", "impressions", "clicks"])
+
+
+def truth(world: World, table: pa.Table, ads: list[CreativeAttributes]) -> np.ndarray:
+    """True click probability of each ad in each row (all users must consent), shape (rows, ads)."""
+    audience = np.array([AUDIENCES.index(a) for a in table["audience"].to_pylist()])
+    age = np.array([AGES.index(a) for a in table["age_band"].to_pylist()])
+    place = (2 - table["position"].to_numpy()) * 0.3
+    return np.stack([1 / (1 + np.exp(-(world.logits(audience, age, a) + place))) for a in ads], axis=1)
+
+
+class Planted:
+    """A policy that knows the truth: it favours (or, below 0, avoids) what is clicked."""
+
+    trained_through = None
+
+    def __init__(self, world: World, sharpness: float) -> None:
+        self.world, self.sharpness, self.version = world, sharpness, f"planted{sharpness}"
+
+    def probabilities(
+        self, contexts: pa.Table, ads: list[CreativeAttributes], exposures: pa.Table | None = None
+    ) -> np.ndarray:
+        score = self.sharpness * np.log(truth(self.world, contexts, ads))
+        weight = np.exp(score - score.max(axis=1, keepdims=True))
+        return 0.8 * weight / weight.sum(axis=1, keepdims=True) + 0.2 / len(ads)
