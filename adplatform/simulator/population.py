@@ -24,7 +24,7 @@ from adplatform.simulator.config import (
 from adplatform.simulator.streams import Array, pick, stream
 
 DAY_US = 86_400_000_000
-_TASTE_SD = np.concatenate([np.full(len(TONES), 0.46), np.full(len(APPEALS), 0.46), np.full(len(CATEGORIES), 0.35)])
+_TASTE_SD = np.concatenate([np.full(len(TONES), 0.43), np.full(len(APPEALS), 0.43), np.full(len(CATEGORIES), 0.35)])
 """Standard deviation of a taste over users (log-odds), before the liking of the own audience's category."""
 _OWN_CATEGORY = 0.6
 
@@ -84,14 +84,14 @@ class Population:
 def group_tastes(config: MarketConfig) -> tuple[Array, Array]:
     """Mean taste of each group, and its change under taste drift; both (GROUPS, TASTES).
 
-    Audience and age band each carry half of the variance between groups, so that groups resemble their neighbours.
+    Audience carries half of the variance between groups, age band 30 % and the pair the rest: neighbours resemble each other.
     """
     generator = stream(config.seed, "group tastes")
     between = _TASTE_SD * np.sqrt(1.0 - config.personal_share)
     by_audience = generator.standard_normal((len(AUDIENCES), 1, TASTES))
     by_age = generator.standard_normal((1, len(AGE_BANDS), TASTES))
     own = generator.standard_normal((len(AUDIENCES), len(AGE_BANDS), TASTES))
-    mean = (np.sqrt(0.4) * by_audience + np.sqrt(0.25) * by_age + np.sqrt(0.35) * own).reshape(GROUPS, TASTES) * between
+    mean = (np.sqrt(0.5) * by_audience + np.sqrt(0.3) * by_age + np.sqrt(0.2) * own).reshape(GROUPS, TASTES) * between
     audience_of_group = np.repeat(np.arange(len(AUDIENCES)), len(AGE_BANDS))
     mean[np.arange(GROUPS), len(TONES) + len(APPEALS) + audience_of_group] += _OWN_CATEGORY
     other = mean.reshape(len(AUDIENCES), len(AGE_BANDS), TASTES)
