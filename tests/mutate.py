@@ -27,7 +27,43 @@ class Mutation(NamedTuple):
     tests: tuple[str, ...]
 
 
-MUTATIONS: tuple[Mutation, ...] = ()
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        "the as-of condition is removed",
+        "dbt_project/macros/time.sql",
+        "({{ day }} < {{ feature_day }}{% if",
+        "(true{% if",
+        ("tests/dbt/test_promises.py::test_the_future_changes_no_feature",),
+    ),
+    Mutation(
+        "the propensity is replaced by its inverse",
+        "adplatform/targeting/evaluation.py",
+        "mine[pick, at] / propensity[rows]",
+        "mine[pick, at] * propensity[rows]",
+        ("tests/targeting/test_evaluation.py",),
+    ),
+    Mutation(
+        "the promotion gate is always true",
+        "adplatform/promotion.py",
+        "if verdict.passed and verdict.challenger != verdict.champion:",
+        "if verdict.challenger:",
+        ("tests/defs/test_promotion.py",),
+    ),
+    Mutation(
+        "the consent filter is dropped",
+        "dbt_project/models/intermediate/int_consenting_users.sql",
+        "    where consent\n",
+        "",
+        ("tests/dbt/test_promises.py::test_no_table_knows_a_user_without_consent",),
+    ),
+    Mutation(
+        "the file lock is skipped",
+        "adplatform/store/lock.py",
+        "            lock.acquire(timeout=timeout)\n",
+        "            pass\n",
+        ("tests/store/test_two_processes.py",),
+    ),
+)
 
 
 def copy(target: Path) -> None:

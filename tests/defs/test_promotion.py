@@ -1,0 +1,64 @@
+"""No champion by default: only a verdict whose every check held moves the pointer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adplatform.contracts.promotion import Check, Verdict
+from adplatform.promotion import promote
+from adplatform.store.registry import Registry
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "models")
+
+
+def published(registry: Registry, folder: Path, text: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").write_text(text)
+    return registry.publish("bandit_policy", folder, data_version="d1", data_through=None, seed=0, metrics={}).version
+
+
+def check(passed: bool) -> Check:
+    return Check(rule="value above the champion's", figure=0.1, limit=0.0, passed=passed, reason="held" if passed else "below")
+
+
+@pytest.fixture
+def pair(registry: Registry, tmp_path: Path) -> tuple[str, str]:
+    champion, challenger = (published(registry, tmp_path / n, n) for n in ("champion", "challenger"))
+    registry.promote("bandit_policy", champion, "first champion")
+    return champion, challenger
+
+
+def verdict(pair: tuple[str, str], *passed: bool) -> Verdict:
+    return Verdict(agent="bandit_policy", challenger=pair[1], champion=pair[0], checks=tuple(check(p) for p in passed))
+
+
+def test_a_challenger_whose_checks_all_held_is_promoted(registry: Registry, pair: tuple[str, str]) -> None:
+    moved = promote(registry, verdict(pair, True, True))
+    assert moved.promoted
+    assert registry.champion("bandit_policy").version == pair[1]
+
+
+@pytest.mark.parametrize("passed", [(False,), (True, False), (False, True)])
+def test_one_failed_check_keeps_the_champion_and_records_why(
+    registry: Registry, pair: tuple[str, str], passed: tuple[bool, ...]
+) -> None:
+    kept = promote(registry, verdict(pair, *passed))
+    assert not kept.promoted
+    assert registry.champion("bandit_policy").version == pair[0]
+    assert "below" in registry.history("bandit_policy")[-1].reason
+
+
+def test_a_verdict_without_a_check_promotes_nothing(registry: Registry, pair: tuple[str, str]) -> None:
+    assert not promote(registry, verdict(pair)).promoted
+    assert registry.champion("bandit_policy").version == pair[0]
+
+
+def test_a_rollback_gives_the_previous_champion_back(registry: Registry, pair: tuple[str, str]) -> None:
+    promote(registry, verdict(pair, True))
+    registry.rollback("bandit_policy")
+    assert registry.champion("bandit_policy").version == pair[0]
