@@ -22,6 +22,7 @@ from adplatform.contracts.errors import AgentUnavailable
 from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.creative import templates
 from adplatform.creative.copy_model import CopyModel
+from adplatform.creative.facts import names_money
 from adplatform.creative.guidelines import Rulebook
 from adplatform.creative.prompts import VERSION
 from adplatform.creative.score import Embedder, ad_text, brand, brief_text, tone_share
@@ -31,7 +32,7 @@ from adplatform.creative.weights import PACKAGED
 from adplatform.creative.writer import Writer
 
 _LOG = logging.getLogger(__name__)
-_TEMPLATES_TRIED = 24
+_TEMPLATES_TRIED = 20
 """Template texts scored for one tone and appeal."""
 _APPEAL_TEXT = {
     Appeal.PRICE: "price, cost, fee, saving money, discount",
@@ -48,7 +49,7 @@ class Creative:
     """
 
     def __init__(
-        self, model: CopyModel | Callable[[], CopyModel] | None, embedder: Embedder, *, texts_each: int = 5
+        self, model: CopyModel | Callable[[], CopyModel] | None, embedder: Embedder, *, texts_each: int = 6
     ) -> None:
         self._given, self._loaded = model, model if isinstance(model, CopyModel) else None
         self.embedder, self.texts_each = embedder, texts_each
@@ -116,10 +117,17 @@ class Creative:
         vectors, used, found = self.embedder.embed(stated), Counter[str](), []
         for slot in wanted:
             nearness = vectors @ self.embedder.embed([_APPEAL_TEXT[slot.appeal]])[0]
-            worth = [float(nearness[n]) - 0.15 * used[text] for n, text in enumerate(stated)]
+            money = slot.appeal is Appeal.PRICE
+            worth = [
+                float(nearness[n])
+                - (0.0 if money else 0.25 * used[text])
+                + (2.0 if money and names_money(text) else 0.0)
+                for n, text in enumerate(stated)
+            ]
             order = sorted(range(len(stated)), key=lambda n: (-worth[n], n))
             used[stated[order[0]]] += 1
-            found.append([stated[n] for n in order])
+            kept = [n for n in order if not money or names_money(stated[n])] or order
+            found.append([stated[n] for n in kept[:3]])
         return found
 
     def _write(
@@ -143,11 +151,14 @@ class Creative:
         open_slots = Counter(wanted)
         open_slots.subtract(Counter(k.slot for k in chosen.kept))
         ordered = [n for n, slot in enumerate(wanted) if open_slots[slot] > 0]
-        for n in itertools.chain(ordered, range(len(wanted))):
+        for last_resort, n in (*((False, n) for n in (*ordered, *range(len(wanted)))), *((True, n) for n in ordered)):
             if len(chosen.kept) >= book.brief.variants:
                 return
             slot, preferred = wanted[n], facts[n]
-            texts = list(templates.candidates(book.brief, slot.tone, slot.appeal, preferred, book.copy_limit))
+            if last_resort:
+                texts = templates.bare(book.brief, book.copy_limit)
+            else:
+                texts = list(templates.candidates(book.brief, slot.tone, slot.appeal, preferred, book.copy_limit))
             random.Random(f"{seed}|{slot.tone}|{slot.appeal}").shuffle(texts)
             passing = ((h, b, 0.0) for h, b in texts if not book.check(h, book.with_disclaimer(b)))
             self._take(chosen, book, slot, list(itertools.islice(passing, _TEMPLATES_TRIED)), CopySource.TEMPLATE)

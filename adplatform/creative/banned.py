@@ -27,7 +27,7 @@ def _squeezed(text: str) -> tuple[str, ...]:
 def _targets(banned: str) -> tuple[str, frozenset[str], frozenset[str]]:
     """(folded text without blanks if it has signs, joined forms with common endings, stem of a single word)."""
     folded = fold(banned)
-    found = WORD.findall(folded)
+    found = [part for w in WORD.findall(folded) for part in re.split(r"[-']", w) if part]
     joined = "".join(_canonical(w) for w in found)
     signs = re.sub(r"\s+", "", folded) if re.sub(r"[\w\s'-]", "", folded) else ""
     forms = frozenset(joined + tail for tail in _TAILS) if len(joined) > 1 else frozenset[str]()

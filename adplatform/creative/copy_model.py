@@ -69,11 +69,11 @@ class CopyModel:
 
     def generate(
         self, prompts: Sequence[str], each: int, *, seed: int, allowed: Allowed | None = None, most_tokens: int = 48,
-        temperature: float = 0.6, top_p: float = 0.9,
+        temperature: Callable[[str], float] = lambda _: 0.7, top_p: float = 0.9,
     ) -> list[Sample]:  # fmt: skip
         """Sample ``each`` continuations of every prompt up to a newline, in one batch.
 
-        The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
+        ``temperature`` is asked for each row's text so far. The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
         depends on ``seed`` alone (own generator), so the same seed, version and thread count give the same texts.
         """
         with self._lock:
@@ -89,7 +89,7 @@ class _Sampling:
     seed: int
     allowed: Allowed | None
     most_tokens: int
-    temperature: float
+    temperature: Callable[[str], float]
     top_p: float
 
     def run(self, prompts: list[str]) -> list[Sample]:
@@ -151,7 +151,7 @@ class _Sampling:
         import torch
 
         logs = torch.log_softmax(logits.float(), -1)
-        scaled = logits.float() / self.temperature
+        scaled = logits.float() / torch.tensor([[self.temperature(text)] for text in texts])
         if self.allowed is not None:
             blocked = torch.full_like(scaled, float("-inf"))
             for row, text in enumerate(texts):

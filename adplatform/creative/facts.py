@@ -9,6 +9,7 @@ be quoted whole in the ad, because half a statement ("free returns" of "free ret
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,20 +27,98 @@ from adplatform.creative.text import (
     word_list,
 )
 
-HEADLINE_SHARE: Final = 0.5
+HEADLINE_SHARE: Final = 0.4
 BODY_SHARE: Final = 0.75
 """Least share of a statement's words that a sentence quoting it must have, so that it still says the same."""
 _MONEY: Final = re.compile(
     r"[€$£¥]|%|\b(?:eur|euros?|usd|dollars?|gbp|pounds? a|cents?|francs?|price[ds]?|costs?|fees?|discounts?|save)\b"
 )
 _LIGHT: Final = frozenset(
-    ["a", "an", "the", "is", "are", "was", "were", "it", "its", "it's", "this", "that", "and", "you", "your", "we", "our", "has", "have", "had", "comes", "come", "be", "been", "with"]
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "it",
+        "its",
+        "it's",
+        "this",
+        "that",
+        "and",
+        "you",
+        "your",
+        "we",
+        "our",
+        "has",
+        "have",
+        "had",
+        "comes",
+        "come",
+        "be",
+        "been",
+        "with",
+    ]
 )
 _QUALIFIERS: Final = frozenset(
-    ["to", "from", "least", "most", "about", "around", "over", "under", "within", "until", "than", "every", "per", "only", "first", "except", "unless"]
+    [
+        "to",
+        "from",
+        "least",
+        "most",
+        "about",
+        "around",
+        "over",
+        "under",
+        "within",
+        "until",
+        "than",
+        "every",
+        "per",
+        "only",
+        "first",
+        "except",
+        "unless",
+    ]
 )
 _NOT_SUPERLATIVE: Final = frozenset(
-    ["rest", "test", "guest", "west", "interest", "honest", "forest", "harvest", "request", "invest", "chest", "nest", "quest", "modest", "suggest", "digest", "arrest", "contest", "protest", "vest", "zest", "east", "priest", "pest", "jest", "crest", "conquest", "midwest", "manifest", "earnest", "behest", "feast", "least"]
+    [
+        "rest",
+        "test",
+        "guest",
+        "west",
+        "interest",
+        "honest",
+        "forest",
+        "harvest",
+        "request",
+        "invest",
+        "chest",
+        "nest",
+        "quest",
+        "modest",
+        "suggest",
+        "digest",
+        "arrest",
+        "contest",
+        "protest",
+        "vest",
+        "zest",
+        "east",
+        "priest",
+        "pest",
+        "jest",
+        "crest",
+        "conquest",
+        "midwest",
+        "manifest",
+        "earnest",
+        "behest",
+        "feast",
+        "least",
+    ]
 )
 _TOKEN: Final = re.compile(rf"{NUMBER.pattern}|[^\W\d_]+(?:[-'][^\W_]+)*")
 
@@ -48,6 +127,11 @@ def tokens(text: str) -> list[str]:
     """Folded words and numbers in order; numbers in canonical form ('five' and '5' are one)."""
     found = _TOKEN.findall(fold(text))
     return [canonical_number(t) if t[0].isdigit() or (t in NUMBER_WORDS and t != "one") else t for t in found]
+
+
+def names_money(text: str) -> bool:
+    """Whether a statement speaks of a price, a fee or a discount."""
+    return _MONEY.search(fold(text)) is not None
 
 
 def _is_number(token: str) -> bool:
@@ -99,7 +183,7 @@ class Statements:
         return frozenset(
             (first, stem(second))
             for source in self.sources
-            for first, second in zip(source, source[1:], strict=False)
+            for first, second in itertools.pairwise(source)
             if first in word_list("negators")
         )
 
@@ -134,7 +218,7 @@ class Statements:
     @cached_property
     def states_price(self) -> bool:
         """Whether a statement names money: only then may an ad argue with the price."""
-        return any(_MONEY.search(fold(text)) for text in self.texts)
+        return any(names_money(text) for text in self.texts)
 
     def _known(self, token: str) -> bool:
         return self.plain(token) or _is_number(token) or is_claim(token) or stem(token) in self.stated
@@ -146,14 +230,24 @@ class Statements:
     def _supported(self, part: list[str], share: float) -> bool:
         """Whether the brief's words in a sentence are a run of one statement, and at least ``share`` of it."""
         own = self.own(part)
-        return not own or any(self._quotes(part, own, source, share) for source in self.sources)
+        if own:
+            return any(self._quotes(part, own, source, share) for source in self.sources)
+        touched = [s for s in self.sources if self._touches(part, s)]
+        return not touched or any(self._quotes(part, own, source, share) for source in touched)
+
+    def _content(self, part: Sequence[str]) -> list[str]:
+        return [stem(t) for t in part if t not in word_list("function") and stem(t) not in self.named]
+
+    def _touches(self, part: list[str], source: tuple[str, ...]) -> bool:
+        """Whether two neighbours of a statement's content words are neighbours in a sentence of plain words too."""
+        pairs = set(itertools.pairwise(self._content(source)))
+        return any(pair in pairs for pair in itertools.pairwise(self._content(part)))
 
     def _quotes(self, part: list[str], own: list[str], source: tuple[str, ...], share: float) -> bool:
-        content = [stem(t) for t in source if t not in word_list("function") and stem(t) not in self.named]
-        said = [
-            stem(t) for t in part if t not in word_list("function") and stem(t) in content and stem(t) not in self.named
-        ]
-        return _within(own, self.own(source)) and _within(said, content) and len(said) >= share * len(content)
+        content = self._content(source)
+        said = [t for t in self._content(part) if t in content]
+        enough = len(said) >= share * len(content) or (share == HEADLINE_SHARE and len(said) == 1)
+        return enough and _within(own, self.own(source)) and _within(said, content)
 
     def _whole(self, ad: list[str]) -> bool:
         """Whether each number and claim word of the ad stands with all of a statement it comes from."""

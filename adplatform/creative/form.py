@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from functools import lru_cache
@@ -20,7 +21,65 @@ _LEAK: Final = re.compile(
 _SPACING: Final = re.compile(r"\s{2,}|\s[.,!?;:%)](?!\d)|[.,!?;:]{2,}|\(\s|[.!?][^\W\d_]|,[^\W\d_]|[\t\n\r]")
 _LETTERS: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _OPEN_ENDS: Final = frozenset(
-    ["a", "an", "the", "and", "or", "but", "of", "to", "for", "with", "at", "as", "if", "than", "your", "our", "its", "their", "my", "are", "was", "were", "has", "have", "will", "can", "could", "should", "would", "may", "might", "must", "so", "into", "onto", "every", "these", "those", "when", "while", "because", "who", "which", "whose", "without", "very", "quite", "just", "it's", "you're", "let's", "i'm", "we're", "there's", "here's", "what's", "how's"]
+    [
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "of",
+        "to",
+        "for",
+        "with",
+        "at",
+        "as",
+        "if",
+        "than",
+        "your",
+        "our",
+        "its",
+        "their",
+        "my",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "will",
+        "can",
+        "could",
+        "should",
+        "would",
+        "may",
+        "might",
+        "must",
+        "so",
+        "into",
+        "onto",
+        "every",
+        "these",
+        "those",
+        "when",
+        "while",
+        "because",
+        "who",
+        "which",
+        "whose",
+        "without",
+        "very",
+        "quite",
+        "just",
+        "it's",
+        "you're",
+        "let's",
+        "i'm",
+        "we're",
+        "there's",
+        "here's",
+        "what's",
+        "how's",
+    ]
 )
 
 
@@ -85,7 +144,7 @@ def _repeats(headline: str, body: str, names: frozenset[str]) -> bool:
     """A word twice in a row, a content word three times, a sentence twice, or a body that opens as the headline does."""
     for text in (headline, body):
         found = words(text)
-        if any(a == b for a, b in zip(found, found[1:], strict=False)):
+        if any(a == b for a, b in itertools.pairwise(found)):
             return True
     function = word_list("function")
     counted = Counter(w for w in words(f"{headline} {body}") if w not in function and w not in names)

@@ -50,9 +50,11 @@ def candidates(brief: Brief, tone: Tone, appeal: Appeal, facts: Sequence[str], l
                 body = _longest(opener, fact, closer, headline, name, limit)
                 if body:
                     yield headline, body
-    for headline, body in _BARE:
-        if len(headline) <= brief.guidelines.headline_max and len(body) <= limit:
-            yield headline, body
+
+
+def bare(brief: Brief, limit: int) -> list[tuple[str, str]]:
+    """The last resort, where nothing else fits or differs enough."""
+    return [(h, b) for h, b in _BARE if len(h) <= brief.guidelines.headline_max and len(b) <= limit]
 
 
 def _longest(opener: str, fact: str, closer: str, headline: str, name: str, limit: int) -> str | None:

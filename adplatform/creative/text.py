@@ -22,7 +22,29 @@ _LEET: Final = str.maketrans("0134578@$!|+€£", "oieastbasiltel")
 _LEET_ONE_L: Final = str.maketrans("0134578@$!|+€£", "oleastbasiltel")
 WORD: Final = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
-_SPELLED: Final = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+_SPELLED: Final = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 NUMBER_WORDS: Final = {word: str(value) for value, word in enumerate(_SPELLED)} | {
     "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90",
     "hundred": "100", "hundreds": "100", "thousand": "1000", "thousands": "1000", "million": "1000000",
@@ -86,7 +108,8 @@ def compact(text: str) -> str:
 def unmasked(text: str) -> tuple[str, ...]:
     """Folded text with digits and signs read as the letters they stand for; '1' may stand for i or l."""
     folded = fold(text)
-    return tuple(dict.fromkeys((folded, folded.translate(_LEET), folded.translate(_LEET_ONE_L))))
+    bare = re.sub(r"!+(?=\s|$|[.,?])", " ", folded)  # an exclamation mark, not an i
+    return tuple(dict.fromkeys(text.translate(table) for text in (folded, bare) for table in ({}, _LEET, _LEET_ONE_L)))
 
 
 @lru_cache(maxsize=20000)

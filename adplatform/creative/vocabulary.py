@@ -7,7 +7,7 @@ next token to the brief's words and words.yaml keeps the model's own phrasing an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,8 @@ from adplatform.creative.text import word_list
 SEPARATOR = " |"
 _EDGES = '.,!?;:()"“”'
 _LONG = 24
+_CLOSING = 12
+"""Characters of headline left at which it ends if it can: else the limit cuts it in mid-phrase."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,13 @@ class Vocabulary:
         ids = self._cache[state]
         if room > _LONG:
             return ids
-        short = [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] in {"\n", SEPARATOR}]
+        if not in_body and room <= _CLOSING and after[1] and len(before.split()) > 1 and self._closes(ids):
+            return self._closes(ids)
+        short = [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] in {"\n", SEPARATOR, "|"}]
         return short or self._ids({"\n"} if in_body else {SEPARATOR})
+
+    def _closes(self, ids: Sequence[int]) -> list[int]:
+        return [i for i in ids if self.table.texts[i] in {SEPARATOR, "?"}]
 
     def _following(self, sentence: str) -> tuple[frozenset[str], bool]:
         if sentence not in self._next:
@@ -170,7 +177,8 @@ class Vocabulary:
             return self._ids(self._starts(False, after))
         if not word:
             lead = " " if start else ""
-            return self._ids({lead + t.strip() for t in self._starts(fresh, stems)})
+            ends_here = {SEPARATOR.strip()} if not start and not in_body and count > 2 else set()
+            return self._ids({lead + t.strip() for t in self._starts(fresh, stems)} | ends_here)
         known = self._prefixes(fresh, stems)
         texts = {t for w in known.get(word, ()) for t in (w[len(word) :][:n] for n in range(1, len(w) - len(word) + 1))}
         if word in known.get(word, ()):
@@ -195,4 +203,8 @@ class Vocabulary:
         return {" " + prefix for prefix in self._prefixes(fresh, stems)}
 
     def _ids(self, texts: Iterable[str]) -> list[int]:
-        return [i for text in sorted(texts) for i in self.table.ids.get(text, ())]
+        """Ids of texts; a tokenizer that writes its blanks alone gets the blank of a text that it has no token for."""
+        found = [i for text in sorted(texts) for i in self.table.ids.get(text, ())]
+        if SEPARATOR not in self.table.ids and any(text.startswith(" ") for text in texts):
+            found += self.table.ids.get(" ", [])
+        return found

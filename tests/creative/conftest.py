@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adplatform.contracts.brief import Audience, BrandGuidelines, Brief, Flight, Product
+from adplatform.creative.score import Embedder
+
+
+def make_brief(row: dict[str, Any]) -> Brief:
+    product = Product(
+        name=row["name"], category=row["category"], description=row["description"], facts=tuple(row.get("facts", ()))
+    )
+    kept = {k: row[k] for k in BrandGuidelines.model_fields if k in row}
+    return Brief(
+        campaign_id="test", product=product, objective="clicks", budget="1000", variants=row.get("variants", 6),
+        flight=Flight(starts_on=date(2026, 5, 1), ends_on=date(2026, 5, 14)),
+        audience=Audience(audiences=tuple(row.get("audiences", ()))), guidelines=BrandGuidelines(**kept),
+    )  # fmt: skip
+
+
+def development_briefs() -> list[Brief]:
+    return [make_brief(row) for row in yaml.safe_load((Path(__file__).parent / "briefs.yaml").read_text())]
+
+
+@pytest.fixture(scope="session")
+def briefs() -> list[Brief]:
+    return development_briefs()
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    return Embedder.load()
+
+
+@pytest.fixture(scope="session")
+def smollm(tmp_path_factory):
+    from adplatform.creative.copy_model import CopyModel
+
+    return CopyModel.load("packaged", packaged=tmp_path_factory.mktemp("models") / "smollm2")
