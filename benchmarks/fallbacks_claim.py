@@ -97,7 +97,7 @@ def planted() -> Setup:
 
 
 def of_home(config: Settings) -> Setup | None:
-    """The home's own agents, its first brief and the simulator's oracle; None where no simulated market is built there."""
+    """The home's own agents, its first brief and the simulator's oracle; None where no simulated market or not every agent is built there."""
     held, briefs = config.dataset, sorted((config.home / "briefs").glob("*.yaml"))
     if held.get("name") != "simulated" or not config.warehouse.exists() or not briefs:
         return None

@@ -1,16 +1,20 @@
 """An agent's turn: bounded in time, tried again where that may help, and never able to hold the plan.
 
-A call runs in a daemon thread and is abandoned at its deadline: Python can't end a thread, but nothing waits for it, not even
-the exit of the process.
+A call runs in a daemon thread. At its deadline it is abandoned: nothing waits for it any longer, and an exception is put into
+it, which ends it at its next Python instruction. (A language model that was left running aborted the process at its exit
+with status 134, six times of six, and held the cores of the agents after it.)
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 import stamina
@@ -27,6 +31,15 @@ UNTRIED = "unavailable"
 
 # The plan's trace tells of retries; stamina's own hooks would log each again (to stdout where structlog is installed).
 stamina.instrumentation.set_on_retry_hooks(())
+
+
+SETTLE_SECONDS = 2.0
+"""How long the exit of the process waits for abandoned calls to notice."""
+_abandoned: list[threading.Thread] = []
+
+
+class Abandoned(BaseException):
+    """Put into a call that has missed its deadline; no ``except Exception`` of an agent holds it up."""
 
 
 class Turn(NamedTuple, Generic[T]):
@@ -51,18 +64,34 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     future: Future[T] = Future()
 
     def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - also SystemExit: an agent must not end the process or be lost
-            future.set_exception(error)
+        with suppress(Abandoned):
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - also SystemExit: an agent must not end the process or be lost
+                future.set_exception(error)
 
-    threading.Thread(target=run, daemon=True, name="agent").start()
+    thread = threading.Thread(target=run, daemon=True, name="agent")
+    thread.start()
     try:
         return future.result(timeout=max(seconds, 0.0))
     except FutureTimeout as error:
         if future.done():
             raise
+        _abandon(thread)
         raise AgentTimeout("agent", "no answer before its deadline") from error
+
+
+def _abandon(thread: threading.Thread) -> None:
+    _abandoned[:] = [t for t in _abandoned if t.is_alive()] + [thread]
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned))
+
+
+@atexit.register
+def _settle() -> None:
+    end = time.monotonic() + SETTLE_SECONDS
+    for thread in _abandoned:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def take_turn(agent: str, call: Callable[[], tuple[str, T]], seconds: float, attempts: int = ATTEMPTS) -> Turn[T]:
