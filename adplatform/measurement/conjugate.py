@@ -16,14 +16,16 @@ from adplatform.contracts.measurement import ExperimentCounts, LiftEstimate
 
 JEFFREYS: Final = (0.5, 0.5)
 NODES: Final = 48
-"""Gauss-Legendre nodes; against 768 of them the bounds move by at most 2e-4 of the width from 3 to 50,000 successes."""
+"""Gauss-Legendre nodes; against 768 of them the bounds move by 1e-7 of the width, by 6e-4 where no arm has a success."""
 STEPS: Final = 100
 TOLERANCE: Final = 1e-6
 
 Floats = NDArray[np.float64]
-_U, _W = np.polynomial.legendre.leggauss(NODES)
-_SHARES: Final[Floats] = (_U + 1) / 2
-_WEIGHTS: Final[Floats] = _W / 2
+_X, _W = np.polynomial.legendre.leggauss(NODES)
+_S: Final[Floats] = (_X + 1) / 2
+# Quantiles rise without bound at shares 0 and 1; share = s^2 (3 - 2 s) puts more nodes there.
+_SHARES: Final[Floats] = _S**2 * (3 - 2 * _S)
+_WEIGHTS: Final[Floats] = _W / 2 * 6 * _S * (1 - _S)
 
 
 class Beta(NamedTuple):
@@ -52,6 +54,8 @@ def posterior(successes: float, users: float, prior: tuple[float, float] = JEFFR
 
 def probability_greater(treatment: Beta, control: Beta) -> float:
     """P(treatment rate > control rate)."""
+    if min(treatment) < min(control):
+        return 1 - probability_greater(control, treatment)
     nodes = _nodes(control)
     return float(np.clip(_WEIGHTS @ special.betaincc(treatment.a, treatment.b, nodes), 0.0, 1.0))
 
@@ -60,7 +64,11 @@ def difference_interval(treatment: Beta, control: Beta, level: float = 0.95) -> 
     """Equal-tailed interval of treatment rate - control rate.
 
     P(T - C <= d) is the integral of F_T(p + d) over control's posterior, taken at its Gauss-Legendre quantiles.
+    The arm with fewer successes (or failures) gives the nodes, because its distribution function bends most sharply.
     """
+    if min(treatment) < min(control):
+        mirrored = difference_interval(control, treatment, level)
+        return Interval(low=-mirrored.high, high=-mirrored.low, level=level)
     nodes = _nodes(control)
 
     def cumulated(d: float) -> tuple[float, float]:
@@ -75,6 +83,11 @@ def difference_interval(treatment: Beta, control: Beta, level: float = 0.95) -> 
 
 def relative(treatment: Beta, control: Beta, level: float = 0.95) -> tuple[float, Interval]:
     """Median and equal-tailed interval of treatment rate / control rate - 1, solved on the log of the ratio."""
+    if min(treatment) < min(control):
+        median, mirrored = relative(control, treatment, level)
+        return 1 / (1 + median) - 1, Interval(
+            low=1 / (1 + mirrored.high) - 1, high=1 / (1 + mirrored.low) - 1, level=level
+        )
     nodes = _nodes(control)
 
     def cumulated(log_ratio: float) -> tuple[float, float]:
