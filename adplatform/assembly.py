@@ -68,9 +68,14 @@ def measurement_agent(state: State) -> Measurement:
     """The Measurement agent on the matured sums of segment_performance."""
     return Measurement(
         performance(state), segments(state), days=matured_days(state), library=creatives(state),
-        default_cost_per_mille=state.settings.cost_per_mille, fatigue=fatigue(state),
+        default_cost_per_mille=assumed_cost(state), fatigue=fatigue(state),
         version=f"performance-{state.warehouse.data_version()[:16]}",
     )  # fmt: skip
+
+
+def assumed_cost(state: State) -> float | None:
+    """Cost per mille where the data has no prices: the setting, else what the data set's loader stated."""
+    return state.settings.cost_per_mille or state.settings.dataset.get("assumed_cost_per_mille")
 
 
 def matured_days(state: State) -> int:
@@ -94,7 +99,7 @@ def budget_agent(state: State) -> Budget:
 def _loaded_creative(folder: str, source: str, embedding: str) -> Any:
     from adplatform.creative.agent import Creative
 
-    return Creative.load(source, packaged=Path(folder), embedding=embedding)
+    return Creative.load(source, embedding, converted=Path(folder))
 
 
 class PublishedCreatives:
@@ -118,7 +123,7 @@ class PublishedCreatives:
 
 def creative_agent(state: State) -> PublishedCreatives:
     """The Creative agent on the converted language model of the registry."""
-    from adplatform.creative.agent import agent_version
+    from adplatform.creative.prompts import VERSION
 
     champion = state.registry.champion("copy_model")
     if champion is None:
@@ -129,7 +134,8 @@ def creative_agent(state: State) -> PublishedCreatives:
         agent: CreativeAgent = _loaded_creative(str(folder), config.language_model, config.embedding_model)
         return agent
 
-    return PublishedCreatives(state, load, agent_version(champion.version))
+    parts = f"{champion.version} {config.language_model} {config.embedding_model} {VERSION}"
+    return PublishedCreatives(state, load, f"copy-{hashlib.sha256(parts.encode()).hexdigest()[:12]}")
 
 
 def base_rates(state: State) -> BaseRates:
@@ -143,7 +149,7 @@ def base_rates(state: State) -> BaseRates:
         raise InputError("segment_performance", "is empty", "land impressions and wait until a day is matured")
     interval = wilson(clicks, impressions)
     spend = float(row["spend"] or 0.0)
-    cost = 1000 * spend / impressions if spend > 0 else state.settings.cost_per_mille
+    cost = 1000 * spend / impressions if spend > 0 else assumed_cost(state)
     if cost is None:
         raise InputError("price", "the data has none", "set ADPLATFORM_COST_PER_MILLE to what a thousand impressions cost")
     conversions = float(row["conversions"] or 0.0)

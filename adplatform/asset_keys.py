@@ -25,6 +25,7 @@ RESPONSE_MODEL_CHAMPION: Final = "response_model_champion"
 BANDIT_POLICY_CHALLENGER: Final = "bandit_policy_challenger"
 BANDIT_POLICY_CHAMPION: Final = "bandit_policy_champion"
 POLICY_EVALUATION: Final = "policy_evaluation"
+LOGGED_POLICY_VALUES: Final = "logged_policy_values"
 SEGMENT_RANKINGS: Final = "segment_rankings"
 
 LIFT_ESTIMATES: Final = "lift_estimates"

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import dagster as dg
@@ -19,14 +20,14 @@ COMMON: dict[str, Any] = {"group_name": "creative", "owners": OWNERS}
 @dg.asset(**COMMON, kinds={"huggingface", "pytorch"}, name=keys.COPY_MODEL)
 def copy_model(platform: Platform) -> dg.MaterializeResult:
     """The packaged SmolLM2 converted once to safetensors (a GGUF takes 20 s to load, the converted file about one)."""
-    from adplatform.creative.weights import convert
+    from adplatform.creative.weights import convert_packaged
 
     state = platform.state
     held = state.registry.champion(keys.COPY_MODEL)
     if held is None:
         with tempfile.TemporaryDirectory() as folder:
-            convert(Path(folder) / "model")
-            held = training.publish(state, keys.COPY_MODEL, lambda to: (Path(folder) / "model").rename(to / "model"), 0, {})
+            convert_packaged(Path(folder) / "model")
+            held = training.publish(state, keys.COPY_MODEL, lambda to: copytree(Path(folder) / "model", to, dirs_exist_ok=True), 0, {})
         state.registry.promote(keys.COPY_MODEL, held.version, "converted from the package")
     return dg.MaterializeResult(
         metadata={"version": held.version, "source": state.settings.language_model}, data_version=dg.DataVersion(held.version)

@@ -13,6 +13,7 @@ from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform
 from adplatform.partitions import CAMPAIGNS
 from adplatform.report.pictures import bars_with_intervals, data_uri, reliability_plot
+from adplatform.settings import settings
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=3))
 COMMON: dict[str, Any] = {"group_name": "targeting", "owners": OWNERS, "automation_condition": READY}
@@ -129,9 +130,22 @@ def segment_rankings(context: dg.AssetExecutionContext, platform: Platform) -> d
     )
 
 
+@dg.asset(**COMMON, deps=["training_examples"], kinds={"python"}, name=keys.LOGGED_POLICY_VALUES)
+def logged_policy_values(platform: Platform) -> dg.MaterializeResult:
+    """What the shop's own policy would have earned, valued from the log of random traffic, beside its on-policy rate."""
+    from adplatform.targeting.open_bandit import open_bandit_evaluation, split_logs
+
+    state = platform.state
+    logs = split_logs(training.examples(state))
+    found = {name: open_bandit_evaluation(name, *pair) for name, pair in sorted(logs.items())}
+    state.documents.put(keys.LOGGED_POLICY_VALUES, "all", found)
+    return dg.MaterializeResult(metadata={name: dg.MetadataValue.json(row) for name, row in found.items()})
+
+
 def assets(present: frozenset[str]) -> list[dg.AssetsDefinition]:
-    """The targeting assets; any data set with impressions and clicks has them all."""
+    """The targeting assets; any data set with impressions and clicks has them, the Open Bandit sample one more."""
+    logged = [logged_policy_values] if settings().dataset.get("name") == "open-bandit" else []
     return [
         interaction_factors, response_model_challenger, response_model_champion, bandit_policy_challenger,
-        policy_evaluation, bandit_policy_champion, segment_rankings,
+        policy_evaluation, bandit_policy_champion, segment_rankings, *logged,
     ]  # fmt: skip

@@ -9,31 +9,41 @@ from adplatform.contracts.claims import Claim
 from adplatform.settings import Settings
 
 Progress = Callable[[float], None]
-Check = Callable[[Settings, Progress], Claim]
+Check = Callable[[Settings, Progress], list[Claim]]
 
 _WORLDS = ("coverage", "looks", "calibration", "ranking", "promotion", "fallbacks", "thesis")
 _HOME = ("leak", "consent")
 
 
 def _world(name: str) -> Check:
-    def check(config: Settings, progress: Progress) -> Claim:
+    def check(config: Settings, progress: Progress) -> list[Claim]:
         from benchmarks.registry import run_claim
 
-        return run_claim(name, reduced=True, progress=progress)
+        return [run_claim(name, reduced=True, progress=progress)]
 
     return check
 
 
 def _home(name: str) -> Check:
-    def check(config: Settings, progress: Progress) -> Claim:
-        function = getattr(importlib.import_module("benchmarks.claims_data"), name)
-        claim: Claim = function(config)
-        return claim
+    def check(config: Settings, progress: Progress) -> list[Claim]:
+        return [getattr(importlib.import_module("benchmarks.claims_data"), name)(config)]
 
     return check
+
+
+def _open_bandit(config: Settings, progress: Progress) -> list[Claim]:
+    """The Open Bandit log valued by us and by obp from the same rows."""
+    from adplatform.state import State
+    from adplatform.targeting.open_bandit import split_logs
+    from adplatform.training import examples
+    from benchmarks.open_bandit import evaluate
+
+    return list(evaluate(split_logs(examples(State(config))))[1])
 
 
 def for_dataset(name: str) -> dict[str, Check]:
     """Claims of a data set: those that need known truth only where there is a simulator."""
     home = {n: _home(n) for n in _HOME}
-    return {**{n: _world(n) for n in _WORLDS}, **home} if name == "simulated" else {"leak": home["leak"]}
+    if name == "simulated":
+        return {**{n: _world(n) for n in _WORLDS}, **home}
+    return {"open-bandit": _open_bandit, "leak": home["leak"]}

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -14,6 +14,10 @@ from adplatform.contracts.errors import InputError
 from adplatform.contracts.tables import TABLES
 from adplatform.settings import Settings
 from adplatform.store.atomic import write_bytes, write_parquet
+
+
+ASSUMED_COST_PER_MILLE: Final = 300.0
+"""JPY for the Open Bandit log, which has no prices. An assumption, and the report says so."""
 
 
 def claim_home(config: Settings, wanted: dict[str, Any]) -> None:
@@ -59,9 +63,10 @@ def open_bandit(config: Settings) -> dict[str, Any]:
     days = sorted({t.date() for t in tables["impressions"]["occurred_at"].to_pylist()})
     wanted = {
         "name": "open-bandit", "scale": "sample", "seed": 0, "first_day": days[0].isoformat(), "last_day": days[-1].isoformat(),
-        "tables": sorted(tables),
+        "tables": sorted(tables), "assumed_cost_per_mille": ASSUMED_COST_PER_MILLE,
     }  # fmt: skip
     claim_home(config, wanted)
+    write_open_bandit_briefs(config.home / "briefs", tables["campaigns"].to_pylist(), days[-1])
     for name, table in tables.items():
         if not TABLES[name].daily:
             write_parquet(config.home / "inbox" / f"{name}.parquet", table)
@@ -95,3 +100,26 @@ def write_briefs(folder: Path, campaigns: list[dict[str, Any]], after: date) -> 
         write_bytes(path, yaml.safe_dump(brief, sort_keys=False, allow_unicode=True).encode())
         written.append(path)
     return written
+
+
+def write_open_bandit_briefs(folder: Path, campaigns: list[dict[str, Any]], after: date) -> None:
+    """One brief for each campaign of the fashion shop. The log has no prices: the budget is the brief's own."""
+    for campaign in campaigns:
+        brief = {
+            "campaign_id": campaign["campaign_id"],
+            "product": {
+                "name": campaign["product_name"],
+                "category": campaign["product_category"] or "fashion",
+                "description": "Clothes and shoes of many brands, recommended on the shop's own page.",
+                "facts": ["many brands in one shop", "new arrivals every week"],
+            },
+            "objective": "clicks",
+            "budget": "100000.00",
+            "currency": "JPY",
+            "flight": {
+                "starts_on": (after + timedelta(days=1)).isoformat(),
+                "ends_on": (after + timedelta(days=7)).isoformat(),
+                "timezone": campaign["timezone"],
+            },
+        }
+        write_bytes(folder / f"{campaign['campaign_id']}.yaml", yaml.safe_dump(brief, sort_keys=False).encode())

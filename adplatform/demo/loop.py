@@ -128,8 +128,8 @@ def _materialize_all(
 
 
 def _claims(stages: Stages, config: Settings, loaded: dict[str, Any]) -> list[Claim]:
-    found = []
+    found: list[Claim] = []
     for name, check in demo_claims.for_dataset(loaded["name"]).items():
         with stages.stage(f"claim {name}", 1) as advance:
-            found.append(check(config, advance))
+            found += check(config, advance)
     return found

@@ -38,7 +38,7 @@ def figures(config: Settings) -> dict[str, Any]:
         "policy": documents.find(keys.POLICY_EVALUATION, "bandit_policy", PolicyEvaluation),
         "decisions": documents.find(keys.EXPERIMENT_DECISIONS, "all", list[ExperimentDecision]) or [],
         "promotions": [p for a in keys.AGENTS for p in state.registry.history(a)[-1:]],
-        "open_bandit": documents.find("open_bandit", "evaluation", dict[str, Any]),
+        "open_bandit": documents.find(keys.LOGGED_POLICY_VALUES, "all", dict[str, Any]),
         "versus": documents.find(keys.MULTI_AGENT_VS_SINGLE_MODEL, "all", Claim),
         "data_through": str(state.warehouse.data_through()),
     }
