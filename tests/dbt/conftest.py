@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from benchmarks.dbt_build import dbt
+from benchmarks.dbt_build import PROJECT, dbt
 from tests.dbt import world
 
 MARTS = {
@@ -32,6 +32,7 @@ class Home:
     def __init__(self, work: Path, name: str) -> None:
         self.work, self.root = work, work / name
         self.root.mkdir(exist_ok=True)
+        self.left_in_project: set[Path] = set()
         self.landing, self.warehouse = self.root / "landing", self.root / "warehouse.duckdb"
 
     def dbt(self, *arguments: str) -> float:
@@ -82,5 +83,7 @@ def built(homes: Callable[[str], Home]) -> Home:
     """Ten days of a small market. Tests read it and change only copies."""
     home = homes("built")
     world.build(home.landing)
+    before = set(PROJECT.iterdir())
     home.dbt("run", "--quiet")
+    home.left_in_project = set(PROJECT.iterdir()) - before
     return home
