@@ -193,3 +193,12 @@ def test_dates_written_as_timestamps_are_taken(landing: Landing) -> None:
         "campaigns", whole.set_column(at, "starts_on", whole["starts_on"].cast(pa.timestamp("ns"))), now=NOW
     )
     assert contents(landing, "campaigns") == campaigns()
+
+
+def test_ids_are_looked_up_in_parts_where_days_are_large(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adplatform.store.zone.LOOK_UP", 7)
+    for day in range(4):
+        landing.ingest_table("impressions", table("impressions", impressions(5, day, 10 * day)), now=NOW)
+    again = [impression(10 * day + 2, day) for day in range(4)]
+    report = landing.ingest_table("impressions", table("impressions", [*again, impression(99)]), now=NOW)
+    assert (report.accepted, report.duplicates, report.late) == (1, 4, 1)
