@@ -59,6 +59,7 @@ class Targeting:
             model_version=self.version,
             limit=request.limit,
             prior=self.prior,
+            unseen=self.model.unseen_variance([c.creative_id for c in request.creatives]),
         )
 
     def _allowed(self, audience: Audience) -> tuple[list[Segment], pa.Table]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Self
@@ -68,6 +69,11 @@ class BaseRateModel:
         """Click probability of each row, shape (rows,)."""
         p = self.rate * _lookup(_places(table), self.places) * _lookup(table["creative_id"], self.creatives)
         return np.asarray(np.clip(p, 1e-6, 1 - 1e-6))
+
+    def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray:
+        """Variance of the log rate that a creative adds by never having been seen, shape (creatives,); 0 if it was."""
+        spread = float(np.var(np.log(list(self.creatives.values())))) if self.creatives else 0.0
+        return np.array([0.0 if c in self.creatives else spread for c in creative_ids])
 
     def _payload(self) -> dict[str, Any]:
         return {

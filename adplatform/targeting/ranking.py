@@ -19,8 +19,9 @@ from adplatform.targeting.features import check_columns, days_of, numbers
 from adplatform.targeting.response import Response
 
 LEVEL: Final = 0.95
-STRENGTHS: Final = np.geomspace(2.0, 2000.0, 61)
+STRENGTHS: Final = np.geomspace(50.0, 50_000.0, 61)
 FITTED_WEIGHTS: Final = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
+BELOW_BEST: Final = 1.92
 LATER: Final = ("later_expected", "later_clicks")
 PREDICTED_ROWS: Final = 120_000
 """Most rows predicted for one request (about 0.6 s on two cores)."""
@@ -41,13 +42,12 @@ class Cells(NamedTuple):
 
 
 class Shrinkage(NamedTuple):
-    """``strength``: clicks that the model's word is worth; it errs by about 1 / sqrt(strength) of the rate.
-    ``fitted_weight``: what a click of the model's own training days adds to that, from 0 to 1.
-
-    The default, where no later day can tell: the model errs by a third.
+    """``strength``: impressions that the model's word is worth; of a rate r it errs by about r / sqrt(strength * r), so
+    relatively more of a low one, which it has learnt from fewer clicks. ``fitted_weight``: what a click of the model's
+    own training days adds to that, from 0 to 1. The default, where no later day can tell: it errs by a quarter of 3 %.
     """
 
-    strength: float = 10.0
+    strength: float = 500.0
     fitted_weight: float = 1.0
 
 
@@ -132,7 +132,9 @@ def add_expected_clicks(performance: pa.Table, examples: pa.Table, model: Respon
     matured = examples.filter(pc.and_(examples["is_matured"], pc.is_valid(examples["segment_id"])))
     joined = performance
     for rows, names in ((matured, ("expected_clicks", "all_clicks")), (matured.filter(_later(matured, model)), LATER)):
-        parts = _expected(rows, model).rename_columns(["segment_id", "creative_id", *names])
+        parts = (
+            _expected(rows, model).drop_columns(["impressions"]).rename_columns(["segment_id", "creative_id", *names])
+        )
         joined = joined.join(parts, ["segment_id", "creative_id"], join_type="left outer")
         for name in names:
             at = joined.column_names.index(name)
@@ -143,10 +145,12 @@ def add_expected_clicks(performance: pa.Table, examples: pa.Table, model: Respon
 def shrinkage(examples: pa.Table, model: Response) -> Shrinkage:
     """What the model's word and its own counts are worth, by how well they foretell the clicks of later days.
 
-    Clicks of a cell on days after ``model.fitted_through`` are Poisson with mean rate x expected, rate ~
-    Gamma(strength + w * clicks, strength + w * expected) with clicks and expected of the fitted days: the pair
-    (strength, w) is weighed by its marginal likelihood on a grid, w and 1 / strength are averaged, so that few clicks
-    give a cautious answer. Without later days: ``CAUTIOUS``.
+    Clicks of a cell on days after ``model.fitted_through`` are Poisson with mean ratio x expected, ratio ~
+    Gamma(a + w * clicks, a + w * expected) with clicks and expected of the fitted days, a = strength x the model's
+    rate in the cell. Of the strengths on a grid the least is taken whose marginal likelihood is within ``BELOW_BEST``
+    of the best (its lower 95 % bound): few clicks can't tell a good model from a perfect one, and with the best
+    strength intervals held the truth in 69 % of the cells of a known world. ``fitted_weight`` is averaged over its
+    grid. Without later days: ``CAUTIOUS``.
     """
     known = examples.filter(pc.is_valid(examples["segment_id"]))
     later = _later(known, model)
@@ -157,11 +161,12 @@ def shrinkage(examples: pa.Table, model: Response) -> Shrinkage:
     n, e = numbers(both["clicks"]), numbers(both["expected"])
     n0, e0 = (np.nan_to_num(numbers(both[c])) for c in ("clicks_before", "expected_before"))
     s, w = STRENGTHS[:, None, None], FITTED_WEIGHTS[None, :, None]
-    a, b = s + w * n0, s + w * e0
+    worth = s * e / numbers(both["impressions"])
+    a, b = worth + w * n0, worth + w * e0
     likelihood = (special.gammaln(a + n) - special.gammaln(a) + a * np.log(b) - (a + n) * np.log(b + e)).sum(axis=2)
-    weight = np.exp(likelihood - likelihood.max())
-    weight /= weight.sum()
-    return Shrinkage(float(1 / (weight / s[:, :, 0]).sum()), float((weight * w[:, :, 0]).sum()))
+    cautious = int(np.argmax(likelihood.max(axis=1) >= likelihood.max() - BELOW_BEST))
+    weight = np.exp(likelihood[cautious] - likelihood[cautious].max())
+    return Shrinkage(float(STRENGTHS[cautious]), float((weight * FITTED_WEIGHTS).sum() / weight.sum()))
 
 
 def _later(examples: pa.Table, model: Response) -> pa.Array:
@@ -181,9 +186,9 @@ def _expected(examples: pa.Table, model: Response) -> pa.Table:
             }
         )
         .group_by(["segment_id", "creative_id"])
-        .aggregate([("p", "sum"), ("clicked", "sum")])
+        .aggregate([("p", "sum"), ("clicked", "sum"), ("p", "count")])
     )
-    return parts.rename_columns(["segment_id", "creative_id", "expected", "clicks"])
+    return parts.rename_columns(["segment_id", "creative_id", "expected", "clicks", "impressions"])
 
 
 def rank_segments(
@@ -196,13 +201,15 @@ def rank_segments(
     model_version: str,
     limit: int = 1000,
     prior: Shrinkage = CAUTIOUS,
+    unseen: np.ndarray | None = None,
 ) -> SegmentRanking:
     """Rank ``segments`` for each creative by posterior click rate, best first, ties by segment id.
 
-    Segments under ``minimum_users`` are withheld, and counted. ``prior``: see ``shrinkage``.
+    Segments under ``minimum_users`` are withheld, and counted. ``prior``: see ``shrinkage``; ``unseen``:
+    see ``posterior``.
     """
     large = np.array([s.users >= minimum_users for s in segments], bool)
-    mean, low, high = posterior(rates, counts, prior)
+    mean, low, high = posterior(rates, counts, prior, unseen)
     scores: list[SegmentScore] = []
     for c, creative in enumerate(creatives):
         order = sorted(range(len(segments)), key=lambda s, row=mean[c]: (-row[s], segments[s].segment_id))  # type: ignore[misc]
@@ -220,12 +227,15 @@ def rank_segments(
     return SegmentRanking(scores=tuple(scores), withheld=int((~large).sum()), model_version=model_version)
 
 
-def posterior(rates: np.ndarray, counts: Cells, prior: Shrinkage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def posterior(
+    rates: np.ndarray, counts: Cells, prior: Shrinkage, unseen: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Posterior mean and 0.95 interval of each cell's click rate, all of shape (creatives, segments).
 
-    Beta-binomial: the prior has the model's rate for its mean and ``prior.strength`` clicks; a cell's counts come in
+    Beta-binomial: the prior is the model's rate as if after ``prior.strength`` impressions; a cell's counts come in
     as impressions at the model's rate that would expect as many clicks as the model expects of those shown (indirect
-    standardisation), those of fitted days by ``prior.fitted_weight``.
+    standardisation), those of fitted days by ``prior.fitted_weight``. ``unseen``, shape
+    (creatives,), is the variance of the log rate that a creative adds by being new to the model.
     """
     rate = np.clip(rates, 1e-9, 1 - 1e-9)
     standard = np.isfinite(counts.expected)
@@ -233,8 +243,10 @@ def posterior(rates: np.ndarray, counts: Cells, prior: Shrinkage) -> tuple[np.nd
     expected = np.where(standard, counts.expected, counts.impressions * rate)
     clicks = np.where(standard, counts.later_clicks + w * (counts.clicks - counts.later_clicks), counts.clicks)
     expected = np.where(standard, counts.later_expected + w * (expected - counts.later_expected), expected)
-    a = prior.strength + clicks
-    b = np.maximum((prior.strength + expected) / rate - a, 1e-3)
+    extra = np.zeros(len(rate)) if unseen is None else unseen
+    worth = 1 / (1 / (prior.strength * rate) + extra[:, None])
+    a = worth + clicks
+    b = np.maximum((worth + expected) / rate - a, 1e-3)
     tail = (1 - LEVEL) / 2
     return a / (a + b), stats.beta.ppf(tail, a, b), stats.beta.isf(tail, a, b)
 

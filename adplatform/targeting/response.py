@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -50,6 +51,7 @@ class Response(Protocol):
     @property
     def fitted_through(self) -> date | None: ...  # noqa: D102
     def predict(self, table: pa.Table) -> np.ndarray: ...  # noqa: D102
+    def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray: ...  # noqa: D102
     def save(self, directory: Path) -> None: ...  # noqa: D102
 
 
@@ -126,6 +128,11 @@ class ResponseModel:
         matrix[:, CREATIVE] = np.nan
         raw = self._booster.predict(matrix, raw_score=True, num_threads=threads)
         return self.calibration.apply(offset + np.asarray(raw))
+
+    def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray:
+        """Variance of the log rate that a creative adds by never having been seen, shape (creatives,); 0 if it was."""
+        seen = set(self.encoder.categories["creative_id"])
+        return np.array([0.0 if c in seen else self.effects.creative_variance for c in creative_ids])
 
     def save(self, directory: Path) -> None:
         """Write model.txt (LightGBM text), effects.json, categories.json and model.json into ``directory``."""
