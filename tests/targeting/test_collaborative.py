@@ -74,7 +74,7 @@ def test_strangers_have_no_affinity_rather_than_a_low_one() -> None:
 
 def test_without_a_click_there_is_nothing_to_factor() -> None:
     with pytest.raises(InputError, match="nobody clicked"):
-        InteractionFactors.fit(np.array(["a"]), np.array(["b"]), np.array([-1.0]), seed=1)
+        InteractionFactors.fit(np.array(["a"]), np.array(["b"]), np.array([0.0]), seed=1)
 
 
 def test_users_without_consent_are_not_among_the_factors() -> None:
