@@ -22,6 +22,8 @@ from adplatform.contracts.errors import InputError
 CENT = Decimal("0.01")
 LINEAR = 1e13
 """Saturations above this many units of currency count as this: below it a cent's gain is still told apart in float64."""
+SHARP = 1e-5
+"""Saturations below this count as it: a second cent then gains e^-1000 of the first."""
 Reals = npt.NDArray[np.float64]
 Cents = npt.NDArray[np.int64]
 
@@ -92,14 +94,23 @@ def water_level(log_rate: Reals, slope: Reals, low: Reals, high: Reals, total: f
     while right - left > 1:
         middle = (left + right) // 2
         left, right = (left, middle) if filled(points[middle]) <= total else (middle, right)
-    a, b = float(points[left]), float(points[right])
-    fa, fb = filled(a), filled(b)
-    return b if fa <= fb else a + (b - a) * min(max((fa - total) / (fa - fb), 0.0), 1.0)
+    # Solved on the options that move between the two, around one of them: breakpoints may lie 1e12 apart (a saturation of
+    # a tenth of a cent), where interpolation loses millions of cents of an option that hardly bends.
+    middle_level = (float(points[left]) + float(points[right])) / 2.0
+    wanted = slope * (log_rate - middle_level)
+    moves = (wanted > low) & (wanted < high)
+    if not moves.any():
+        return float(points[right])
+    fixed = float(np.where(moves, 0.0, np.clip(wanted, low, high)).sum())
+    around = float(log_rate[moves].max())
+    rest = total - fixed - float((slope[moves] * (log_rate[moves] - around)).sum())
+    level = around - rest / float(slope[moves].sum())
+    return min(max(level, float(points[left])), float(points[right]))
 
 
 def _cents(rate: Reals, saturation: Reals, bounds: Limits, names: tuple[str, ...]) -> Cents:
     """The whole-cent optimum. Options of rate 0 get their minimum."""
-    slope = np.minimum(saturation, LINEAR) * 100.0
+    slope = np.clip(saturation, SHARP, LINEAR) * 100.0
     earns = rate > 0
     high = np.where(earns, bounds.high, bounds.low)
     total = min(bounds.total, int(high.sum()))
@@ -114,7 +125,12 @@ def _cents(rate: Reals, saturation: Reals, bounds: Limits, names: tuple[str, ...
     # Start some cents under the level, so that float noise never decides: the last cents go one by one.
     under = 2 + np.ceil(slope[i] * 1e-14)
     cents = bounds.low.copy()
-    cents[i] = np.clip(np.floor(slope[i] * (first[i] - level)) - under, bounds.low[i], high[i]).astype(np.int64)
+    while True:
+        start = np.floor(slope[i] * (first[i] - level)) - under
+        cents[i] = np.clip(start, bounds.low[i], high[i]).astype(np.int64)
+        if int(cents.sum()) <= total:
+            break
+        under *= 2
     queue = [(-(first[j] - cents[j] / slope[j]), names[j], int(j)) for j in i if cents[j] < high[j]]
     heapq.heapify(queue)
     for _ in range(total - int(cents.sum())):

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Cents = npt.NDArray[np.int64]
+SMALLEST = 1e-200
+"""Weights below this part of the largest count as it, so that a limit over a weight stays finite."""
 
 
 def apportion(
@@ -36,7 +38,7 @@ def apportion(
     scale = w.max(initial=0.0)
     if scale == 0.0:
         return lo
-    w = w / scale
+    w = np.where(w > 0, np.maximum(w / scale, SMALLEST), 0.0)
     real = np.clip(_multiplier(total, w, lo, hi) * w, lo, hi)
     return _round(total, real, lo, hi, names)
 
@@ -54,9 +56,14 @@ def _multiplier(total: int, w: npt.NDArray[np.float64], lo: Cents, hi: Cents) ->
     while right - left > 1:
         middle = (left + right) // 2
         left, right = (middle, right) if filled(points[middle]) <= total else (left, middle)
-    a, b = float(points[left]), float(points[right])
-    fa, fb = filled(a), filled(b)
-    return a if fb <= fa else a + (b - a) * min(max((total - fa) / (fb - fa), 0.0), 1.0)
+    # Solved on the options that move between the two: breakpoints may lie many orders of magnitude apart.
+    middle_point = points[left] / 2.0 + points[right] / 2.0
+    wanted = middle_point * w
+    moves = (wanted > lo) & (wanted < hi)
+    if not moves.any():
+        return float(points[left])
+    fixed = float(np.where(moves, 0.0, np.clip(wanted, lo, hi)).sum())
+    return float(min(max((total - fixed) / float(w[moves].sum()), points[left]), points[right]))
 
 
 def _round(total: int, real: npt.NDArray[np.float64], lo: Cents, hi: Cents, names: Sequence[str] | None) -> Cents:

@@ -97,6 +97,24 @@ def test_no_cent_would_earn_more_elsewhere(request):
         assert min(given_) >= max(withheld) * (1 - 1e-9)
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(-100, 100), st.integers(-100, 100), st.one_of(st.none(), st.integers(0, 10**14 - 1))),
+        min_size=1,
+        max_size=8,
+    ),
+    st.integers(1, 10**14 - 1),
+)
+@settings(max_examples=300, deadline=2000)
+def test_rates_and_saturations_of_any_size_take_no_longer(rows, budget):
+    # a saturation of a tenth of a cent beside one of 1e13: ten minutes of single cents, before the level was solved on what moves
+    options = tuple(option(f"o{i}", 10.0**r, 10.0**s, maximum=m, high=10.0**r) for i, (r, s, m) in enumerate(rows))
+    answer = allocate(AllocationRequest(options=options, budget=Decimal(budget) / 100))
+    assert answer.unspent == max(
+        0, Decimal(budget - sum(budget if m is None else min(m, budget) for _, _, m in rows)) / 100
+    )
+
+
 def test_brute_force_over_every_split_finds_nothing_better():
     options = (option("a", 2.0, 0.07), option("b", 1.0, 0.4, maximum=12), option("c", 3.0, 0.02, minimum=4))
     request = AllocationRequest(options=options, budget=Decimal("0.30"), largest_share=0.6)

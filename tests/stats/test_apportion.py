@@ -35,6 +35,16 @@ def test_limits_are_kept_and_nothing_is_left_that_could_be_taken(total, data):
     assert got.sum() == min(total, sum(high))
 
 
+@given(st.lists(st.tuples(st.floats(0, 1e300), st.integers(0, 10**13)), min_size=1, max_size=8), st.integers(0, 10**14))
+@settings(max_examples=300, deadline=2000)
+def test_weights_of_any_size_take_no_longer(pairs, total):
+    # one cent at a time for what rounding lost: a level that is off by a millionth would cost minutes
+    w, high = zip(*pairs, strict=True)
+    got = apportion(total, w, high=high)
+    assert got.sum() == min(total, sum(h for x, h in pairs if x > 0))
+    assert np.all(got <= high)
+
+
 def test_ties_go_to_the_first_name_whatever_the_order():
     assert apportion(10, [1, 1, 1], names=["c", "b", "a"]).tolist() == [3, 3, 4]
 
