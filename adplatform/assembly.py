@@ -22,8 +22,8 @@ from adplatform.contracts.measurement import ExperimentDecision, PerformanceRepo
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.promotion import Promotion
 from adplatform.contracts.targeting import RankRequest, Segment, SegmentRanking
-from adplatform.estimation import experiment_counts, fatigue
 from adplatform.delivery import Budget, BudgetPolicy
+from adplatform.estimation import experiment_counts, fatigue
 from adplatform.measurement.agent import Measurement
 from adplatform.measurement.decisions import decide
 from adplatform.orchestrator.brief import load_brief, parse_sentence
@@ -151,7 +151,9 @@ def base_rates(state: State) -> BaseRates:
     spend = float(row["spend"] or 0.0)
     cost = 1000 * spend / impressions if spend > 0 else assumed_cost(state)
     if cost is None:
-        raise InputError("price", "the data has none", "set ADPLATFORM_COST_PER_MILLE to what a thousand impressions cost")
+        raise InputError(
+            "price", "the data has none", "set ADPLATFORM_COST_PER_MILLE to what a thousand impressions cost"
+        )
     conversions = float(row["conversions"] or 0.0)
     return BaseRates(
         click_rate=clicks / impressions,
@@ -174,7 +176,7 @@ def _or_none(what: str, build: Callable[[], T]) -> T | None:
 
 def orchestrator(state: State) -> Orchestrator:
     """The orchestrator with every agent that can be built."""
-    config, data = state.settings, state.data
+    config = state.settings
     regions = state.warehouse.read("select distinct region from dim_users where region is not null order by 1")
     seconds = config.agent_seconds
     return Orchestrator(
@@ -187,8 +189,8 @@ def orchestrator(state: State) -> Orchestrator:
         minimum_users=config.minimum_segment_users,
         regions=regions["region"].to_pylist(),
         timeouts=Timeouts(config.creative_seconds, seconds, seconds, seconds),
-        data_version=str(data["data_version"]),
-        data_through=data["data_through"],
+        data_version=state.warehouse.data_version(),
+        data_through=state.data_through,
     )
 
 

@@ -12,8 +12,17 @@ LANDING_DAILY: Final = ("impressions", "clicks", "conversions")
 
 STAGING: Final = tuple(f"stg_{t}" for t in LANDING_SNAPSHOTS + LANDING_DAILY)
 MARTS: Final = (
-    "fct_impressions", "dim_users", "dim_segments", "dim_creatives", "user_features", "user_creative_exposures",
-    "training_examples", "segment_performance", "campaign_daily", "experiment_daily", "feature_drift",
+    "fct_impressions",
+    "dim_users",
+    "dim_segments",
+    "dim_creatives",
+    "user_features",
+    "user_creative_exposures",
+    "training_examples",
+    "segment_performance",
+    "campaign_daily",
+    "experiment_daily",
+    "feature_drift",
 )
 
 COPY_MODEL: Final = "copy_model"

@@ -60,7 +60,9 @@ def _emit(value: Any) -> None:
 
 @app.command()
 def demo(
-    dataset: Annotated[Dataset, typer.Option(help="Simulated market, or real logs of a fashion shop.")] = Dataset.SIMULATED,
+    dataset: Annotated[
+        Dataset, typer.Option(help="Simulated market, or real logs of a fashion shop.")
+    ] = Dataset.SIMULATED,
     scale: Annotated[Scale, typer.Option(help="Size of the simulated market.")] = Scale.TINY,
     seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 1,
     last_day: Annotated[str | None, typer.Option(help="Last day of data; yesterday (UTC) if not given.")] = None,
@@ -85,7 +87,9 @@ def demo(
 def ingest(
     table: Annotated[str, typer.Argument(help=f"One of: {', '.join(TABLES)}.")],
     path: Annotated[Path, typer.Argument(help="A CSV (with header, UTF-8) or Parquet file.")],
-    replace: Annotated[str | None, typer.Option(help="Replace this day's rows (a restated day), as 2026-11-25.")] = None,
+    replace: Annotated[
+        str | None, typer.Option(help="Replace this day's rows (a restated day), as 2026-11-25.")
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Land a file: validated, atomic, and safe to repeat.
@@ -129,7 +133,9 @@ def plan(
 
 @app.command()
 def materialize(
-    selection: Annotated[str, typer.Argument(help="Dagster asset selection, e.g. 'key:campaign_plans' or '+segment_rankings'.")],
+    selection: Annotated[
+        str, typer.Argument(help="Dagster asset selection, e.g. 'key:campaign_plans' or '+segment_rankings'.")
+    ],
     partition: Annotated[str | None, typer.Option(help="Partition key: a day, a campaign, or day...day.")] = None,
 ) -> None:
     """Materialize assets in this process; the run shows in the UI like any other."""

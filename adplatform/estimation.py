@@ -89,7 +89,8 @@ def fatigue(state: State) -> float:
 
 def campaigns(state: State) -> list[dict[str, Any]]:
     """Rows of stg_campaigns, in order."""
-    return state.warehouse.read("select * from stg_campaigns order by campaign_id").to_pylist()
+    rows: list[dict[str, Any]] = state.warehouse.read("select * from stg_campaigns order by campaign_id").to_pylist()
+    return rows
 
 
 def curves(state: State, since: date | None = None, before: date | None = None) -> list[ResponseCurve]:
@@ -112,14 +113,14 @@ def posteriors(state: State) -> list[CampaignPosterior]:
 
 def _options(state: State, found: list[CampaignPosterior]) -> tuple[AllocationOption, ...]:
     """Campaigns in one unit, value in currency: a click is worth what the campaign says one may cost."""
-    worth = {
-        c["campaign_id"]: 1.0 if c["objective"] == "conversions" else c["target_cost"] for c in campaigns(state)
-    }
+    worth = {c["campaign_id"]: 1.0 if c["objective"] == "conversions" else c["target_cost"] for c in campaigns(state)}
     return tuple(
         AllocationOption(
             option_id=p.campaign_id,
             reward_rate=p.reward_rate * worth[p.campaign_id],
-            reward_interval=Interval(low=p.interval.low * worth[p.campaign_id], high=p.interval.high * worth[p.campaign_id]),
+            reward_interval=Interval(
+                low=p.interval.low * worth[p.campaign_id], high=p.interval.high * worth[p.campaign_id]
+            ),
             saturation=p.saturation,
         )
         for p in found
@@ -141,7 +142,8 @@ def _case(state: State, first: date, cut: date, end: date) -> BudgetCase:
     both = {o.option_id for o in known} & {o.option_id for o in later}
     current = _current(state, both)
     request = AllocationRequest(
-        options=tuple(o for o in known if o.option_id in current), budget=sum(current.values(), Decimal(0)) or SPENT_FULLY
+        options=tuple(o for o in known if o.option_id in current),
+        budget=sum(current.values(), Decimal(0)) or SPENT_FULLY,
     )
     return BudgetCase(request, tuple(o for o in later if o.option_id in current), current)
 
@@ -151,7 +153,9 @@ def challenge_budget(state: State) -> Verdict:
     days = state.warehouse.read("select distinct budget_day from campaign_daily where spend > 0 order by 1")
     known = days["budget_day"].to_pylist()
     if len(known) < 9:
-        raise InputError("campaign_daily", f"{len(known)} days with spend", "land at least 9 days of priced impressions")
+        raise InputError(
+            "campaign_daily", f"{len(known)} days with spend", "land at least 9 days of priced impressions"
+        )
     first, second, third = known[0], known[len(known) // 3], known[2 * len(known) // 3]
     end = date.max
     policy = train([_case(state, first, second, third)])
@@ -170,12 +174,18 @@ def challenge_budget(state: State) -> Verdict:
 def allocate_budget(state: State) -> Allocation:
     """Tomorrow's budget over the campaigns by the champion policy, kept for delivery."""
     champion = state.registry.champion("budget_policy")
-    policy = BudgetPolicy.first() if champion is None else BudgetPolicy.load(state.registry.path("budget_policy", champion.version))
+    policy = (
+        BudgetPolicy.first()
+        if champion is None
+        else BudgetPolicy.load(state.registry.path("budget_policy", champion.version))
+    )
     options = _options(state, state.documents.get(keys.RESPONSE_CURVES, "all", list[CampaignPosterior]))
     current = _current(state, {o.option_id for o in options})
     options = tuple(o for o in options if o.option_id in current)
     if not options:
-        raise InputError("campaigns", "none has a daily budget and a response curve", "ingest campaigns with daily_budget")
+        raise InputError(
+            "campaigns", "none has a daily budget and a response curve", "ingest campaigns with daily_budget"
+        )
     allocation = policy.allocate(AllocationRequest(options=options, budget=sum(current.values(), Decimal(0))), current)
     state.documents.put(keys.BUDGET_ALLOCATION, "all", allocation)
     return allocation

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import dagster as dg
 from rich.console import Console
 
-from adplatform.contracts.errors import InputError, SetupError
+from adplatform.contracts.errors import InputError
 from adplatform.defs.runs import PROCESS_TAG, instance, process_tag
-from adplatform.settings import Settings
+from adplatform.settings import Settings, settings
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's events are in its storage and in the UI; a terminal shows progress and what failed."""
+
+
+@contextmanager
+def quiet(config: Settings) -> Iterator[None]:
+    """What dbt and the libraries print goes to ``logs/materialize.log`` in the home, not to the terminal."""
+    path = config.home / "logs" / "materialize.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as log, redirect_stdout(log), redirect_stderr(log), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        yield
 
 
 def _partition_arguments(partition: str | None) -> tuple[str | None, dict[str, str]]:
@@ -27,7 +43,9 @@ def resolve(definitions: dg.Definitions, selection: str) -> set[dg.AssetKey]:
     try:
         keys = dg.AssetSelection.from_string(selection).resolve(graph)
     except Exception as error:  # noqa: BLE001  dagster's parser raises several kinds
-        raise InputError("SELECTION", f"cannot read {selection!r} ({error})", "try 'key:campaign_plans' or 'group:targeting'") from None
+        raise InputError(
+            "SELECTION", f"cannot read {selection!r} ({error})", "try 'key:campaign_plans' or 'group:targeting'"
+        ) from None
     keys = set(keys) & set(graph.materializable_asset_keys)
     if not keys:
         raise InputError("SELECTION", f"{selection!r} names no asset", "see the keys in Dagster's UI")
@@ -49,11 +67,14 @@ def materialize(
     merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
     run_tags = {PROCESS_TAG: process_tag(), **range_tags, **(tags or {})}
     try:
-        return merged.resolve_job_def("by_hand").execute_in_process(
-            instance=found, partition_key=key, tags=run_tags, raise_on_error=False
-        )
+        with quiet(settings()):
+            return merged.resolve_job_def("by_hand").execute_in_process(
+                instance=found, partition_key=key, tags=run_tags, raise_on_error=False, run_config=_CONSOLE
+            )
     except (dg.DagsterInvalidDefinitionError, dg.DagsterInvariantViolationError) as error:
-        raise InputError("SELECTION", " ".join(str(error).split()), "daily, per-campaign and other assets need a run each") from None
+        raise InputError(
+            "SELECTION", " ".join(str(error).split()), "daily, per-campaign and other assets need a run each"
+        ) from None
 
 
 def materialize_selection(config: Settings, selection: str, partition: str | None, console: Console) -> bool:
@@ -80,14 +101,8 @@ def root_cause(event: dg.DagsterEvent) -> str:
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
     """Names and reasons of checks that failed with severity ERROR."""
-    failed = []
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            failed.append(f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {evaluation.description or ''}")
-    return failed
-
-
-def require(success: bool, what: str) -> None:
-    """Raise SetupError naming the stage that failed."""
-    if not success:
-        raise SetupError(f"{what} failed", "see the run in `adplatform dev`, under Runs")
+    return [
+        f"{e.asset_key.to_user_string()}: {e.check_name} {e.description or ''}".strip()
+        for e in result.get_asset_check_evaluations()
+        if not e.passed and e.severity == dg.AssetCheckSeverity.ERROR
+    ]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,19 +21,32 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=REPOSITORY / ".adplatform", description="Where all state lives.")
     seed: int = Field(default=20261101, description="Seed of every random draw that is not given one.")
-    attribution_days: int = Field(default=3, ge=1, le=90, description="A conversion counts for an impression this many days.")
+    attribution_days: int = Field(
+        default=3, ge=1, le=90, description="A conversion counts for an impression this many days."
+    )
     minimum_segment_users: int = Field(default=20, ge=2, description="Smaller segments are never returned.")
     lateness_hours: float = Field(default=1.0, ge=0, description="A timestamp further ahead than this is refused.")
     lock_seconds: float = Field(default=60.0, gt=0, description="How long a writer waits for the warehouse.")
-    agent_seconds: float = Field(default=5.0, gt=0, description="How long the orchestrator waits for an agent's answer.")
-    creative_seconds: float = Field(default=120.0, gt=0, description="The same for the creative agent, which writes text.")
+    agent_seconds: float = Field(
+        default=5.0, gt=0, description="How long the orchestrator waits for an agent's answer."
+    )
+    creative_seconds: float = Field(
+        default=120.0, gt=0, description="The same for the creative agent, which writes text."
+    )
     cost_per_mille: float | None = Field(
         default=None, gt=0, description="What a thousand impressions cost, where the data has no prices."
     )
-    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$", description="Currency of a sentence that names none.")
+    currency: str | None = Field(
+        default=None, pattern=r"^[A-Z]{3}$", description="Currency of a sentence that names none."
+    )
     language_model: str = Field(default="packaged", description="'packaged' (SmolLM2), a local path, or a hub name.")
     embedding_model: str = Field(default="packaged", description="'packaged' (MiniLM), a local path, or a hub name.")
     dbt_threads: int = Field(default=2, ge=1)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()  # dbt would read a relative path from its own project
 
     @cached_property
     def landing(self) -> Path:

@@ -44,10 +44,7 @@ class State:
         return Documents(self.settings.home / "documents")
 
     @property
-    def data(self) -> dict[str, str | None]:
-        """Data version and last day, as a published model records them."""
+    def data_through(self) -> str | None:
+        """Last day of behaviour data, ISO, as a published model records it."""
         through = self.warehouse.data_through()
-        return {
-            "data_version": self.warehouse.data_version(),
-            "data_through": through.isoformat() if through else None,
-        }
+        return through.isoformat() if through else None

@@ -45,7 +45,8 @@ def first_held_out(state: State) -> date:
         raise InputError(
             "training_examples", f"{len(days)} days of data", f"land at least {HELD_OUT_DAYS + 2} days before training"
         )
-    return days[-HELD_OUT_DAYS]
+    first: date = days[-HELD_OUT_DAYS]
+    return first
 
 
 def creatives(state: State) -> list[CreativeAttributes]:
@@ -62,10 +63,19 @@ def publish(
     """Save a model into the registry under its content hash."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder))
-        return state.registry.publish(agent, Path(folder), seed=seed, metrics=metrics, **state.data)
+        return state.registry.publish(
+            agent,
+            Path(folder),
+            data_version=state.warehouse.data_version(),
+            data_through=state.data_through,
+            seed=seed,
+            metrics=metrics,
+        )
 
 
-def champion_of(state: State, agent: str, first: Callable[[], tuple[Callable[[Path], object], dict[str, Any]]]) -> ModelVersion:
+def champion_of(
+    state: State, agent: str, first: Callable[[], tuple[Callable[[Path], object], dict[str, Any]]]
+) -> ModelVersion:
     """The champion; where there is none yet, ``first`` makes one, and the history says that it is the first."""
     held = state.registry.champion(agent)
     if held is not None:
@@ -127,7 +137,9 @@ def challenge_bandit(state: State) -> tuple[Verdict, PolicyEvaluation]:
     model = _reward_model(state, cut)
 
     def first() -> tuple[Callable[[Path], object], dict[str, Any]]:
-        return LoggingPolicy.fit(examples(state, "event_day < ?", [cut])).save, {"kind": "the policy that wrote the log"}
+        return LoggingPolicy.fit(examples(state, "event_day < ?", [cut])).save, {
+            "kind": "the policy that wrote the log"
+        }
 
     champion = champion_of(state, "bandit_policy", first)
     incumbent: Policy = load_policy(state.registry.path("bandit_policy", champion.version))
@@ -150,8 +162,6 @@ def _reward_model(state: State, cut: date) -> Response:
 def crown(state: State, agent: str) -> Promotion:
     """Read the kept verdict and promote or keep. Raises InputError when no challenger was judged."""
     return promote(state.registry, state.documents.get(VERDICTS, agent, Verdict))
-
-
 
 
 def reliability_on_held_out(state: State, version: str, bins: int = 10) -> Reliability:

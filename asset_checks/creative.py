@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from adplatform import asset_keys as keys
 from adplatform import assembly
+from adplatform import asset_keys as keys
 from adplatform.contracts.creative import CreativeSet
 from adplatform.partitions import CAMPAIGNS
 from asset_checks.platform import state

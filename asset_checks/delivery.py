@@ -29,7 +29,9 @@ def hours_add_up() -> dg.AssetCheckResult:
         p.campaign_id for p in found
         if sum(p.hourly, Decimal(0)) != p.budget or not 23 <= len(p.hourly) <= 25
     ]  # fmt: skip
-    return dg.AssetCheckResult(passed=bool(found) and not wrong, metadata={"campaigns": len(found), "wrong": ", ".join(wrong) or "none"})
+    return dg.AssetCheckResult(
+        passed=bool(found) and not wrong, metadata={"campaigns": len(found), "wrong": ", ".join(wrong) or "none"}
+    )
 
 
 def checks(present: frozenset[str]) -> list[dg.AssetChecksDefinition]:

@@ -17,7 +17,9 @@ def latest_day(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         passed=behind is not None and behind <= 0,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"data_through": str(through), "days_behind": behind if behind is not None else "no data"},
-        description=None if behind is not None and behind <= 0 else f"data ends on {through}, yesterday was {yesterday}",
+        description=None
+        if behind is not None and behind <= 0
+        else f"data ends on {through}, yesterday was {yesterday}",
     )
 
 

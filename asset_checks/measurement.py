@@ -30,7 +30,9 @@ def intervals() -> dg.AssetCheckResult:
         e.experiment_id for e in found
         if not e.absolute_interval.low < e.absolute < e.absolute_interval.high
     ]  # fmt: skip
-    return dg.AssetCheckResult(passed=bool(found) and not wrong, metadata={"experiments": len(found), "wrong": ", ".join(wrong) or "none"})
+    return dg.AssetCheckResult(
+        passed=bool(found) and not wrong, metadata={"experiments": len(found), "wrong": ", ".join(wrong) or "none"}
+    )
 
 
 @dg.asset_check(asset=keys.EXPECTED_PERFORMANCE, name="expectations_are_within_bounds")
@@ -42,7 +44,8 @@ def expectations() -> dg.AssetCheckResult:
         if not c.click_interval.low <= c.click_rate <= c.click_interval.high
     ]  # fmt: skip
     return dg.AssetCheckResult(
-        passed=bool(found.combinations) and not wrong, metadata={"combinations": len(found.combinations), "wrong": len(wrong)}
+        passed=bool(found.combinations) and not wrong,
+        metadata={"combinations": len(found.combinations), "wrong": len(wrong)},
     )
 
 

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from adplatform import asset_keys as keys
 from adplatform import assembly
+from adplatform import asset_keys as keys
 from adplatform.contracts.plan import CampaignPlan, Outcome
 from adplatform.partitions import CAMPAIGNS
 from asset_checks.platform import state
@@ -25,7 +25,9 @@ def plan_keeps_the_brief(context: dg.AssetCheckExecutionContext) -> dg.AssetChec
         *(["over the budget"] if sum(line.budget for line in plan.lines) + plan.unspent != brief.budget else []),
     ]
     return dg.AssetCheckResult(
-        passed=not problems, metadata={"lines": len(plan.lines), "unspent": str(plan.unspent)}, description="; ".join(problems) or None
+        passed=not problems,
+        metadata={"lines": len(plan.lines), "unspent": str(plan.unspent)},
+        description="; ".join(problems) or None,
     )
 
 

@@ -43,7 +43,11 @@ def exact_propensities() -> dg.AssetCheckResult:
         own = [c for c in everything if c.campaign_id == campaign]
         part = sample.filter([c == campaign for c in sample["campaign_id"].to_pylist()])
         p = policy.probabilities(part, own)
-        worst, smallest, rows = max(worst, float(np.abs(p.sum(axis=1) - 1).max())), min(smallest, float(p.min())), rows + len(p)
+        worst, smallest, rows = (
+            max(worst, float(np.abs(p.sum(axis=1) - 1).max())),
+            min(smallest, float(p.min())),
+            rows + len(p),
+        )
     return dg.AssetCheckResult(
         passed=rows > 0 and worst < 1e-12 and smallest > 0,
         metadata={"contexts": rows, "largest_error_of_a_sum": worst, "smallest_probability": smallest},
@@ -58,7 +62,8 @@ def no_small_segment(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRes
     least = min((s.users for s in ranking.scores), default=0)
     floor = platform.settings.minimum_segment_users
     return dg.AssetCheckResult(
-        passed=bool(ranking.scores) and least >= floor, metadata={"smallest": least, "floor": floor, "withheld": ranking.withheld}
+        passed=bool(ranking.scores) and least >= floor,
+        metadata={"smallest": least, "floor": floor, "withheld": ranking.withheld},
     )
 
 

@@ -28,14 +28,18 @@ def _one(name: str, reduced: bool) -> BenchmarkReport:
 
 
 def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() or "unknown"
 
 
 def _print(result: BenchmarkReport) -> None:
     for row in result.rows:
         ratio = f"; ratio {row.ratio:.3g}" if row.ratio is not None else ""
-        console.print(f"{result.name}: {row.what}: {row.ours:,.4g} against {row.peer_name} {row.peer}{ratio}", markup=False)
+        console.print(
+            f"{result.name}: {row.what}: {row.ours:,.4g} against {row.peer_name} {row.peer}{ratio}", markup=False
+        )
     for claim in result.claims:
         state = {True: "holds", False: "DOES NOT HOLD", None: "cannot tell"}[claim.holds]
         console.print(f"{claim.claim}: {state}; figure {claim.figure}, n {claim.n}", markup=False)
@@ -74,7 +78,9 @@ def main(
     if name == "prove":
         raise typer.Exit(prove(again, reduced, only or []))
     if name != "all" and name not in BENCHMARKS and name not in CLAIMS:
-        console.print(f"error: {name}: no such benchmark; choose from {', '.join([*BENCHMARKS, *CLAIMS])}", markup=False)
+        console.print(
+            f"error: {name}: no such benchmark; choose from {', '.join([*BENCHMARKS, *CLAIMS])}", markup=False
+        )
         raise typer.Exit(2)
     results = [_one(n, reduced) for n in (BENCHMARKS if name == "all" else [name])]
     if json:

@@ -14,7 +14,9 @@ def machine() -> dict[str, Any]:
     """Processor, cores, memory, Python and the load at the start."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
     return {
         "processor": model,
         "cores": os.cpu_count(),

@@ -29,7 +29,10 @@ CLAIMS: dict[str, Entry] = {
         "benchmarks.calibration_claim", "run", {"scale": "small", "seeds": [103]}, {"scale": "tiny", "seeds": [9]}
     ),
     "ranking": Entry(
-        "benchmarks.ranking_claim", "run", {"scale": "small", "seeds": list(range(200, 220))}, {"scale": "tiny", "seeds": [10, 11, 12]}
+        "benchmarks.ranking_claim",
+        "run",
+        {"scale": "small", "seeds": list(range(200, 220))},
+        {"scale": "tiny", "seeds": [10, 11, 12]},
     ),
     "off-policy": Entry("benchmarks.off_policy_claim", "run", {"n": 1000, "seed": 104}, {"n": 100, "seed": 13}),
     "promotion": Entry("benchmarks.promotion_claim", "run", {"seeds": list(range(300, 320))}, {"seeds": [14]}),

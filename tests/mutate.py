@@ -69,7 +69,10 @@ MUTATIONS: tuple[Mutation, ...] = (
 def copy(target: Path) -> None:
     """The files that git knows or would add, as they are now."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         source = ROOT / name

@@ -52,7 +52,15 @@ class BrandGuidelines(Message):
     headline_max: Annotated[int, Field(ge=10, le=200)] = 40
     body_max: Annotated[int, Field(ge=20, le=500)] = 120
     banned_words: tuple[str, ...] = ()
-    banned_claims: tuple[str, ...] = ("guaranteed", "risk-free", "miracle", "cure", "number one", "#1", "best in the world")
+    banned_claims: tuple[str, ...] = (
+        "guaranteed",
+        "risk-free",
+        "miracle",
+        "cure",
+        "number one",
+        "#1",
+        "best in the world",
+    )
     required_disclaimer: Annotated[str, Field(max_length=120)] | None = None
     tones: tuple[Tone, ...] = tuple(Tone)
 

@@ -1,12 +1,12 @@
 """One tree of errors; each says what the user can do.
 
-    AdPlatformError            exit 1   a check or a run failed
-    ├── InputError             exit 2   the input is wrong; names the field, row or file, and the mend
-    ├── SetupError             exit 3   the environment is wrong; names the mend
-    └── AgentError             exit 1   an agent did not answer, or answered nonsense
-        ├── AgentTimeout
-        ├── AgentUnavailable
-        └── AgentNonsense
+AdPlatformError            exit 1   a check or a run failed
+├── InputError             exit 2   the input is wrong; names the field, row or file, and the mend
+├── SetupError             exit 3   the environment is wrong; names the mend
+└── AgentError             exit 1   an agent did not answer, or answered nonsense
+    ├── AgentTimeout
+    ├── AgentUnavailable
+    └── AgentNonsense
 """
 
 from __future__ import annotations

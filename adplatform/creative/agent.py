@@ -46,10 +46,15 @@ class Creative:
     """Implements ``contracts.agents.CreativeAgent``.
 
     ``model``: a loaded CopyModel or a function that loads one; None words by templates alone.
+    ``texts_each``: headlines and bodies written for each variant that is wanted.
     """
 
     def __init__(
-        self, model: CopyModel | Callable[[], CopyModel] | None, embedder: Embedder, *, texts_each: int = 6
+        self,
+        model: CopyModel | Callable[[], CopyModel] | None,
+        embedder: Embedder,
+        *,
+        texts_each: tuple[int, int] = (10, 5),
     ) -> None:
         self._given, self._loaded = model, model if isinstance(model, CopyModel) else None
         self.embedder, self.texts_each = embedder, texts_each
@@ -139,7 +144,7 @@ class Creative:
         if model is None:
             return empty, 0
         try:
-            return Writer(model, self.texts_each).write(book, wanted, [f[0] for f in facts], seed, rejected)
+            return Writer(model, *self.texts_each).write(book, wanted, facts, seed, rejected)
         except Exception:  # noqa: BLE001 - whatever a model raises, templates answer
             _LOG.warning("the language model failed; templates word the copy", exc_info=True)
             return empty, 0

@@ -38,13 +38,9 @@ def _targets(banned: str) -> tuple[str, frozenset[str], frozenset[str]]:
 @lru_cache(maxsize=4096)
 def _readings(text: str) -> tuple[tuple[str, ...], ...]:
     """Every way to read the words: as written, unmasked, squeezed; hyphens split as blanks do."""
-    found = []
-    for reading in unmasked(text):
-        for squeezed in _squeezed(reading):
-            found.append(
-                tuple(_canonical(part) for w in WORD.findall(squeezed) for part in re.split(r"[-']", w) if part)
-            )
-    return tuple(dict.fromkeys(found))
+    readings = [squeezed for reading in unmasked(text) for squeezed in _squeezed(reading)]
+    split = ([part for w in WORD.findall(r) for part in re.split(r"[-']", w) if part] for r in readings)
+    return tuple(dict.fromkeys(tuple(_canonical(part) for part in parts) for parts in split))
 
 
 def contains(text: str, banned: str) -> bool:

@@ -17,23 +17,12 @@ Allowed = Callable[[str], list[int]]
 
 @dataclass(frozen=True)
 class Sample:
-    """One generated text (without its closing newline) and the unconstrained log-probability of each of its tokens."""
+    """One generated text (without its closing newline) and the model's own mean log-probability of its tokens."""
 
     prompt: int
     text: str
-    pieces: tuple[str, ...]
-    scores: tuple[float, ...]
+    fluency: float
     finished: bool
-
-    def fluency_of(self, start: int, stop: int | None) -> float:
-        """Mean log-probability of the tokens that begin in ``text[start:stop]``; -inf where none does."""
-        end, at, found = len(self.text) if stop is None else stop, 0, []
-        offset = len("".join(self.pieces)) - len("".join(self.pieces).lstrip())
-        for piece, score in zip(self.pieces, self.scores, strict=True):
-            if start <= max(at - offset, 0) < end:
-                found.append(score)
-            at += len(piece)
-        return sum(found) / len(found) if found else float("-inf")
 
 
 @dataclass
@@ -69,11 +58,12 @@ class CopyModel:
 
     def generate(
         self, prompts: Sequence[str], each: int, *, seed: int, allowed: Allowed | None = None, most_tokens: int = 48,
-        temperature: Callable[[str], float] = lambda _: 0.7, top_p: float = 0.9,
+        temperature: float = 0.6, top_p: float = 0.9,
     ) -> list[Sample]:  # fmt: skip
         """Sample ``each`` continuations of every prompt up to a newline, in one batch.
 
-        ``temperature`` is asked for each row's text so far. The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
+        ``temperature`` is asked for each row's text so far;
+        a row that ``gate`` turns away at its separator is not finished, which leaves the time to the others. The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
         depends on ``seed`` alone (own generator), so the same seed, version and thread count give the same texts.
         """
         with self._lock:
@@ -89,7 +79,7 @@ class _Sampling:
     seed: int
     allowed: Allowed | None
     most_tokens: int
-    temperature: Callable[[str], float]
+    temperature: float
     top_p: float
 
     def run(self, prompts: list[str]) -> list[Sample]:
@@ -114,19 +104,17 @@ class _Sampling:
 
         rows = logits.shape[0]
         texts = [""] * rows
-        pieces: list[list[str]] = [[] for _ in range(rows)]
         scores: list[list[float]] = [[] for _ in range(rows)]
         open_rows, live, finished = [True] * rows, list(range(rows)), [False] * rows
         for _ in range(self.most_tokens):
             chosen, gained = self._choose(logits, [texts[r] for r in live], generator)
             for row, token, score in zip(live, chosen, gained, strict=True):
                 piece = self.owner.table.texts[token]
+                scores[row].append(score)
                 if token in self.owner.table.ends or "\n" in piece:
                     finished[row], open_rows[row] = True, False
                 else:
                     texts[row] += piece
-                    pieces[row].append(piece)
-                    scores[row].append(score)
             keep = [i for i, row in enumerate(live) if open_rows[row]]
             if not keep:
                 break
@@ -142,7 +130,7 @@ class _Sampling:
             )  # fmt: skip
             logits = step.logits[:, -1]
         return [
-            Sample(r // self.each, texts[r].strip(), tuple(pieces[r]), tuple(scores[r]), finished[r])
+            Sample(r // self.each, texts[r].strip(), sum(scores[r]) / max(len(scores[r]), 1), finished[r])
             for r in range(rows)
         ]
 
@@ -151,7 +139,7 @@ class _Sampling:
         import torch
 
         logs = torch.log_softmax(logits.float(), -1)
-        scaled = logits.float() / torch.tensor([[self.temperature(text)] for text in texts])
+        scaled = logits.float() / self.temperature
         if self.allowed is not None:
             blocked = torch.full_like(scaled, float("-inf"))
             for row, text in enumerate(texts):

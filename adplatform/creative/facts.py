@@ -31,94 +31,7 @@ HEADLINE_SHARE: Final = 0.4
 BODY_SHARE: Final = 0.75
 """Least share of a statement's words that a sentence quoting it must have, so that it still says the same."""
 _MONEY: Final = re.compile(
-    r"[€$£¥]|%|\b(?:eur|euros?|usd|dollars?|gbp|pounds? a|cents?|francs?|price[ds]?|costs?|fees?|discounts?|save)\b"
-)
-_LIGHT: Final = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "it",
-        "its",
-        "it's",
-        "this",
-        "that",
-        "and",
-        "you",
-        "your",
-        "we",
-        "our",
-        "has",
-        "have",
-        "had",
-        "comes",
-        "come",
-        "be",
-        "been",
-        "with",
-    ]
-)
-_QUALIFIERS: Final = frozenset(
-    [
-        "to",
-        "from",
-        "least",
-        "most",
-        "about",
-        "around",
-        "over",
-        "under",
-        "within",
-        "until",
-        "than",
-        "every",
-        "per",
-        "only",
-        "first",
-        "except",
-        "unless",
-    ]
-)
-_NOT_SUPERLATIVE: Final = frozenset(
-    [
-        "rest",
-        "test",
-        "guest",
-        "west",
-        "interest",
-        "honest",
-        "forest",
-        "harvest",
-        "request",
-        "invest",
-        "chest",
-        "nest",
-        "quest",
-        "modest",
-        "suggest",
-        "digest",
-        "arrest",
-        "contest",
-        "protest",
-        "vest",
-        "zest",
-        "east",
-        "priest",
-        "pest",
-        "jest",
-        "crest",
-        "conquest",
-        "midwest",
-        "manifest",
-        "earnest",
-        "behest",
-        "feast",
-        "least",
-    ]
+    r"[€$£¥]|% (?:off|discount)|\b(?:eur|euros?|usd|dollars?|gbp|pounds? a|cents?|francs?|price[ds]?|costs?|fees?|discounts?|save)\b"
 )
 _TOKEN: Final = re.compile(rf"{NUMBER.pattern}|[^\W\d_]+(?:[-'][^\W_]+)*")
 
@@ -142,7 +55,7 @@ def is_claim(token: str) -> bool:
     """Whether a folded word claims something by itself: a listed claim word or a superlative."""
     if token in word_list("claims"):
         return True
-    return token.endswith("est") and len(token) > 5 and token not in _NOT_SUPERLATIVE
+    return token.endswith("est") and len(token) > 5 and token not in word_list("not_superlative")
 
 
 def _within(part: list[str], whole: list[str]) -> bool:
@@ -257,7 +170,7 @@ class Statements:
                 continue
             sources = [s for s in self.sources if stem(token) in {stem(t) for t in s}]
             if sources and not any(
-                {stem(t) for t in s if t not in _LIGHT} <= present and _units(token, s, ad) for s in sources
+                {stem(t) for t in s if t not in word_list("light")} <= present and _units(token, s, ad) for s in sources
             ):
                 return False
         return True
@@ -310,7 +223,7 @@ def _units(number: str, source: tuple[str, ...], ad: list[str]) -> bool:
     for index, token in enumerate(ad):
         if token != number:
             continue
-        if before in _QUALIFIERS and (index == 0 or ad[index - 1] != before):
+        if before in word_list("qualifiers") and (index == 0 or ad[index - 1] != before):
             return False
         if after and (index + 1 >= len(ad) or stem(ad[index + 1]) != stem(after)):
             return False

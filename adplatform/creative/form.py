@@ -20,67 +20,6 @@ _LEAK: Final = re.compile(
 )
 _SPACING: Final = re.compile(r"\s{2,}|\s[.,!?;:%)](?!\d)|[.,!?;:]{2,}|\(\s|[.!?][^\W\d_]|,[^\W\d_]|[\t\n\r]")
 _LETTERS: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_OPEN_ENDS: Final = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "of",
-        "to",
-        "for",
-        "with",
-        "at",
-        "as",
-        "if",
-        "than",
-        "your",
-        "our",
-        "its",
-        "their",
-        "my",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "will",
-        "can",
-        "could",
-        "should",
-        "would",
-        "may",
-        "might",
-        "must",
-        "so",
-        "into",
-        "onto",
-        "every",
-        "these",
-        "those",
-        "when",
-        "while",
-        "because",
-        "who",
-        "which",
-        "whose",
-        "without",
-        "very",
-        "quite",
-        "just",
-        "it's",
-        "you're",
-        "let's",
-        "i'm",
-        "we're",
-        "there's",
-        "here's",
-        "what's",
-        "how's",
-    ]
-)
 
 
 def characters(text: str, letters: frozenset[str], spellings: frozenset[str]) -> list[str]:
@@ -126,7 +65,9 @@ def grammar(headline: str, body: str, names: frozenset[str] = frozenset()) -> li
             rules.append("small_start")
     if not body or body.rstrip("\"”')")[-1:] not in {".", "!", "?"}:
         rules.append("unfinished")
-    if any((words(s) or ["the"])[-1] in _OPEN_ENDS for s in (headline, *sentences(body))) or headline[-1:] in {
+    if any((words(s) or ["the"])[-1] in word_list("open_ends") for s in (headline, *sentences(body))) or headline[
+        -1:
+    ] in {
         ",",
         ";",
         ":",

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from adplatform.contracts.brief import Brief
 from adplatform.creative.banned import contains
 from adplatform.creative.facts import BODY_SHARE, Statements, tokens
 from adplatform.creative.text import word_list
 
-SEPARATOR = " |"
+END: Final = "\n"
 _EDGES = '.,!?;:()"“”'
 _LONG = 24
 _CLOSING = 12
@@ -100,6 +100,11 @@ class TokenTable:
                 table.setdefault(text, []).append(index)
         return table
 
+    @cached_property
+    def joins_blanks(self) -> bool:
+        """Whether words have tokens that begin with their blank."""
+        return any(len(text) > 2 and text[0] == " " and text[1:].isalpha() for text in self.ids)
+
 
 def _token_text(name: str, tokenizer: Any) -> str:
     plain = name.replace("Ġ", " ").replace("▁", " ").replace("Ċ", "\n")
@@ -111,55 +116,41 @@ def _token_text(name: str, tokenizer: Any) -> str:
 
 @dataclass
 class Vocabulary:
-    """Which tokens may follow, for one brief and tokenizer. State of a row: the text it has so far."""
+    """Which tokens may follow in one slot, for one brief and tokenizer; a newline ends the text.
+
+    ``limit``: characters of the slot. A headline is one phrase or question, a body one or two sentences.
+    """
 
     table: TokenTable
     words: Words
-    headline_max: int
-    copy_max: int
+    limit: int
+    body: bool
     _known: dict[tuple, dict[str, frozenset[str]]] = field(default_factory=dict)
     _next: dict[str, tuple[frozenset[str], bool]] = field(default_factory=dict)
     _cache: dict[tuple, list[int]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, brief: Brief, table: TokenTable, copy_max: int) -> Vocabulary:
-        """The vocabulary of a brief; ``copy_max`` characters of body without the disclaimer."""
-        return cls(table, Words.of(brief), brief.guidelines.headline_max, copy_max)
-
     def allowed(self, text: str) -> list[int]:
-        """Ids of the tokens that may follow ``text`` (the row so far); a newline ends the ad."""
-        in_body = SEPARATOR in text
-        part = text.rsplit(SEPARATOR, 1)[1] if in_body else text
-        room = (self.copy_max if in_body else self.headline_max) - len(part.strip())
-        word = part[part.rfind(" ") + 1 :]
-        before = part[: len(part) - len(word)].strip()
+        """Ids of the tokens that may follow ``text``, what the row has so far."""
+        room = self.limit - len(text.strip())
+        word = text[text.rfind(" ") + 1 :]
+        before = text[: len(text) - len(word)].strip()
         sentence = re.split(r"[.!?]", before)[-1].strip()
         fresh = not before or before[-1] in ".!?"
         stems, _ = self._following(sentence)
-        after = self._following(f"{sentence} {word}")
-        ends = len(re.findall(r"[.!?]", part))
-        state = (
-            in_body,
-            fresh,
-            word,
-            stems,
-            *after,
-            min(len(sentence.split()) + 1, 3),
-            min(ends, 2),
-            text.endswith(SEPARATOR) or not text,
-        )
+        after, may_end = self._following(f"{sentence} {word}")
+        count, ends = min(len(sentence.split()) + 1, 3), min(len(re.findall(r"[.!?]", text)), 2)
+        state = (fresh, word, stems, after, may_end, count, ends, not text)
         if state not in self._cache:
             self._cache[state] = self._compute(*state)
         ids = self._cache[state]
         if room > _LONG:
             return ids
-        if not in_body and room <= _CLOSING and after[1] and len(before.split()) > 1 and self._closes(ids):
-            return self._closes(ids)
-        short = [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] in {"\n", SEPARATOR, "|"}]
-        return short or self._ids({"\n"} if in_body else {SEPARATOR})
+        if not self.body and room <= _CLOSING and may_end and (closing := self._closing(ids)):
+            return closing
+        return [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] == END] or self._ids({END})
 
-    def _closes(self, ids: Sequence[int]) -> list[int]:
-        return [i for i in ids if self.table.texts[i] in {SEPARATOR, "?"}]
+    def _closing(self, ids: Sequence[int]) -> list[int]:
+        return [i for i in ids if self.table.texts[i] in {END, "?"}]
 
     def _following(self, sentence: str) -> tuple[frozenset[str], bool]:
         if sentence not in self._next:
@@ -167,24 +158,23 @@ class Vocabulary:
         return self._next[sentence]
 
     def _compute(
-        self, in_body: bool, fresh: bool, word: str, stems: frozenset[str], after: frozenset[str], may_end: bool,
-        count: int, ends: int, start: bool,
+        self, fresh: bool, word: str, stems: frozenset[str], after: frozenset[str], may_end: bool, count: int,
+        ends: int, start: bool,
     ) -> list[int]:  # fmt: skip
         if word[-1:] in {".", "!", "?"}:
-            more = self._starts(True, frozenset(self.words.own)) if in_body and ends < 2 else set()
-            return self._ids({"\n" if in_body else SEPARATOR} | more)
+            more = self._starts(True, frozenset(self.words.own)) if self.body and ends < 2 else set()
+            return self._ids({END} | more)
         if word.endswith(","):
             return self._ids(self._starts(False, after))
         if not word:
             lead = " " if start else ""
-            ends_here = {SEPARATOR.strip()} if not start and not in_body and count > 2 else set()
-            return self._ids({lead + t.strip() for t in self._starts(fresh, stems)} | ends_here)
+            return self._ids({lead + t.strip() for t in self._starts(fresh, stems)})
         known = self._prefixes(fresh, stems)
         texts = {t for w in known.get(word, ()) for t in (w[len(word) :][:n] for n in range(1, len(w) - len(word) + 1))}
         if word in known.get(word, ()):
             texts |= self._starts(False, after) | {","}
             if may_end and count >= 2:
-                texts |= {".", "!", "?"} if in_body else {"?", SEPARATOR}
+                texts |= {".", "!", "?"} if self.body else {"?", END}
         return self._ids(texts)
 
     def _prefixes(self, fresh: bool, stems: frozenset[str]) -> dict[str, frozenset[str]]:
@@ -205,6 +195,6 @@ class Vocabulary:
     def _ids(self, texts: Iterable[str]) -> list[int]:
         """Ids of texts; a tokenizer that writes its blanks alone gets the blank of a text that it has no token for."""
         found = [i for text in sorted(texts) for i in self.table.ids.get(text, ())]
-        if SEPARATOR not in self.table.ids and any(text.startswith(" ") for text in texts):
+        if not self.table.joins_blanks and any(text.startswith(" ") for text in texts):
             found += self.table.ids.get(" ", [])
         return found

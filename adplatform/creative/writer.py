@@ -1,4 +1,4 @@
-"""The language model's part: prompts for every slot, one batch, strict reading, recombination of the fluent parts."""
+"""The language model's part: headlines and bodies over-generated for every slot, the fluent and true ones paired."""
 
 from __future__ import annotations
 
@@ -16,95 +16,107 @@ from adplatform.creative.guidelines import Rulebook
 from adplatform.creative.prompts import parse, prompt
 from adplatform.creative.selection import Slot
 from adplatform.creative.text import examples, fold, sentences, stem
-from adplatform.creative.vocabulary import SEPARATOR, Vocabulary
+from adplatform.creative.vocabulary import Vocabulary, Words
 
 LEAST_HEADLINE: Final = -1.6
-LEAST_BODY: Final = -0.65
+LEAST_BODY: Final = -0.75
 """Least mean log-probability of a headline and of a body under the unconstrained model; read on development briefs."""
 _SUBJECTS: Final = frozenset({"it", "it's", "this"})
-_HEADLINE_TEMPERATURE: Final = 0.75
-_BODY_TEMPERATURE: Final = 0.4
-"""Headlines should differ, bodies should copy their fact: at 0.7 a third of the bodies garbled it."""
+_TEMPERATURE: Final = {False: 0.7, True: 0.5}
+"""Headlines should differ, bodies should keep to their fact."""
+_MOST_TOKENS: Final = {False: 14, True: 40}
+_PLAIN_HEADLINE, _PLAIN_BODY = "Take a look", "Take a look at this."
 
 
-@dataclass
+@dataclass(frozen=True)
 class Writer:
-    """Writes ``each`` texts for every slot."""
+    """Writes ``headlines`` and ``bodies`` for every slot."""
 
     model: CopyModel
-    each: int
+    headlines: int = 10
+    bodies: int = 5
 
     def write(
-        self, book: Rulebook, wanted: Sequence[Slot], facts: Sequence[str], seed: int, rejected: Counter[str]
+        self, book: Rulebook, wanted: Sequence[Slot], facts: Sequence[Sequence[str]], seed: int, rejected: Counter[str]
     ) -> tuple[list[list[tuple[str, str, float]]], int]:
         """(headline, body, fluency in (0, 1]) that keep the rules, for each slot; and the number of texts written.
 
-        A slot's headlines and bodies were written for the same prompt, so every fluent headline may stand over every
-        fluent body; each pair is checked as a whole.
+        The body argues with a slot's first fact, the headline with its second where there is one. Headline and body
+        are written apart, so every good headline may stand over every good body; each pair is checked as a whole.
         """
-        name, brief = book.brief.product.name, book.brief
-        vocabulary = Vocabulary.of(brief, self.model.table, book.copy_limit)
-        prompts = [prompt(s.tone, s.appeal, name, f) for s, f in zip(wanted, facts, strict=True)]
-        samples = self.model.generate(
-            prompts, self.each, seed=seed, allowed=vocabulary.allowed, temperature=_temperature
-        )
-        found = []
-        for index in range(len(wanted)):
-            mine = [s for s in samples if s.prompt == index]
-            found.append(self._pairs(book, mine, rejected))
-        return found, len(samples)
-
-    def _pairs(self, book: Rulebook, samples: Sequence[Sample], rejected: Counter[str]) -> list[tuple[str, str, float]]:
-        headlines: dict[str, float] = {}
-        bodies: dict[str, float] = {}
-        for sample in samples:
-            parts = parse(sample.text) if sample.finished else None
-            if parts is None:
-                rejected["unparsed"] += 1
-                continue
-            at = len(sample.text[: sample.text.index(SEPARATOR.strip())])
-            high, low = sample.fluency_of(0, at), sample.fluency_of(at, None)
-            if high < LEAST_HEADLINE or low < LEAST_BODY:
-                rejected["fluency"] += 1
-            else:
-                rejected.update(book.check(parts[0], book.with_disclaimer(parts[1])))
-            if high >= LEAST_HEADLINE and not _is_example(parts[0]):
-                headlines[parts[0]] = max(high, headlines.get(parts[0], high))
-            if low >= LEAST_BODY and self._tells(book, parts[1]):
-                bodies[parts[1]] = max(low, bodies.get(parts[1], low))
-        return [
-            (h, b, float(np.exp((hf + bf) / 2)))
-            for h, hf in headlines.items()
-            for b, bf in bodies.items()
-            if not self._echoes(book, h, b) and not book.check(h, book.with_disclaimer(b))
+        heads = self._texts(book, wanted, [f[min(1, len(f) - 1)] for f in facts], seed, False, rejected)
+        bodies = self._texts(book, wanted, [f[0] for f in facts], seed, True, rejected)
+        pairs = [
+            [
+                (h, b, float(np.exp((hf + bf) / 2)))
+                for h, hf in heads[n].items()
+                for b, bf in bodies[n].items()
+                if not _echoes(book, h, b) and not book.check(h, book.with_disclaimer(b))
+            ]
+            for n in range(len(wanted))
         ]
+        return pairs, len(wanted) * (self.headlines + self.bodies)
 
-    @staticmethod
-    def _tells(book: Rulebook, body: str) -> bool:
-        """Whether a body states something of the brief, of the product, in a whole sentence.
+    def _texts(
+        self,
+        book: Rulebook,
+        wanted: Sequence[Slot],
+        facts: Sequence[str],
+        seed: int,
+        body: bool,
+        rejected: Counter[str],
+    ) -> list[dict[str, float]]:
+        """For each slot the good headlines or bodies with their mean log-probability."""
+        limit = book.copy_limit if body else book.brief.guidelines.headline_max
+        vocabulary = Vocabulary(self.model.table, Words.of(book.brief), limit, body)
+        name = book.brief.product.name
+        samples = self.model.generate(
+            [prompt(s.tone, s.appeal, name, f, body=body) for s, f in zip(wanted, facts, strict=True)],
+            self.bodies if body else self.headlines, seed=seed, allowed=vocabulary.allowed,
+            temperature=_TEMPERATURE[body], most_tokens=_MOST_TOKENS[body],
+        )  # fmt: skip
+        found: list[dict[str, float]] = [{} for _ in wanted]
+        for sample in samples:
+            reason = _turned_away(book, sample, body)
+            if reason:
+                rejected[f"{'body' if body else 'headline'}: {reason}"] += 1
+            else:
+                found[sample.prompt].setdefault(sample.text, sample.fluency)
+        return found
 
-        A small model drops the verb ('Granola no added sugar') or hangs the statement on another subject ('Your home
-        is made from recycled sails').
-        """
-        stated, name = book.statements, book.brief.product.name
-        quoting = [tokens(s) for s in sentences(body) if stated.own(tokens(s))]
-        if not quoting or re.search(rf"{re.escape(name)} (?:no|an?|the|from|with|at|in|of|and|for|to)\b", body):
-            return False
-        openings = {source[0] for source in stated.sources if source}
-        return all(
-            part[0] in openings or any(t in _SUBJECTS or stem(t) in stated.named for t in part[:4]) for part in quoting
-        )
 
-    @staticmethod
-    def _echoes(book: Rulebook, headline: str, body: str) -> bool:
-        """Whether a headline says only what the body says again."""
-        said = set(book.statements.own(tokens(headline)))
-        return len(said) > 1 and said <= set(book.statements.own(tokens(body)))
+def _turned_away(book: Rulebook, sample: Sample, body: bool) -> str:
+    """Why a text is not used, '' if it is. Each is checked with a plain other half; pairs are checked again."""
+    if not sample.finished or parse(sample.text) is None:
+        return "unparsed"
+    if sample.fluency < (LEAST_BODY if body else LEAST_HEADLINE):
+        return "fluency"
+    if body and not _tells(book, sample.text):
+        return "off_brief"
+    if fold(sample.text) in {fold(e.body if body else e.headline) for e in examples()}:
+        return "prompt_leak"
+    halves = (_PLAIN_HEADLINE, sample.text) if body else (sample.text, _PLAIN_BODY)
+    broken = [r for r in book.check(halves[0], book.with_disclaimer(halves[1])) if body or r != "partial_claim"]
+    return broken[0] if broken else ""
 
 
-def _temperature(text: str) -> float:
-    return _BODY_TEMPERATURE if SEPARATOR in text else _HEADLINE_TEMPERATURE
+def _tells(book: Rulebook, body: str) -> bool:
+    """Whether a body states something of the brief, of the product, in a whole sentence.
+
+    A small model drops the verb ('Granola no added sugar') or hangs the statement on another subject ('Your home is
+    made from recycled sails').
+    """
+    stated, name = book.statements, book.brief.product.name
+    quoting = [tokens(s) for s in sentences(body) if stated.own(tokens(s))]
+    if not quoting or re.search(rf"{re.escape(name)} (?:no|an?|the|from|with|at|in|of|and|for|to)\b", body):
+        return False
+    openings = {source[0] for source in stated.sources if source}
+    return all(
+        part[0] in openings or any(t in _SUBJECTS or stem(t) in stated.named for t in part[:4]) for part in quoting
+    )
 
 
-def _is_example(headline: str) -> bool:
-    return fold(headline) in {fold(e.headline) for e in examples()}
+def _echoes(book: Rulebook, headline: str, body: str) -> bool:
+    """Whether a headline says only what the body says again."""
+    said = set(book.statements.own(tokens(headline)))
+    return len(said) > 1 and said <= set(book.statements.own(tokens(body)))

@@ -10,7 +10,16 @@ from adplatform.settings import settings
 
 def definitions() -> dg.Definitions:
     """Every asset, job, schedule and sensor of the data set that this home holds."""
-    from adplatform.defs import automation, behaviour, creative, delivery, landing, measurement, orchestration, targeting
+    from adplatform.defs import (
+        automation,
+        behaviour,
+        creative,
+        delivery,
+        landing,
+        measurement,
+        orchestration,
+        targeting,
+    )
     from adplatform.defs.resources import Platform
 
     present = frozenset(settings().dataset.get("tables", TABLES))

@@ -1,5 +1,6 @@
 """Named jobs, schedules, the automation sensor, and the sensor that clears dead runs."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -29,7 +30,9 @@ def jobs(present: frozenset[str]) -> list[Any]:
         dg.define_asset_job("landing_daily", selection=dg.AssetSelection.assets(*daily), partitions_def=DAILY),
         dg.define_asset_job("behaviour", selection=dg.AssetSelection.groups("behaviour")),
         dg.define_asset_job(
-            "agents", selection=(dg.AssetSelection.groups(*groups) | dg.AssetSelection.assets(asset_keys.COPY_MODEL)) - per_campaign
+            "agents",
+            selection=(dg.AssetSelection.groups(*groups) | dg.AssetSelection.assets(asset_keys.COPY_MODEL))
+            - per_campaign,
         ),
         dg.define_asset_job("campaigns", selection=per_campaign, partitions_def=CAMPAIGNS),
     ]
@@ -44,7 +47,7 @@ def nightly_snapshots(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @dg.schedule(cron_schedule="20 1 * * *", job_name="landing_daily", default_status=dg.DefaultScheduleStatus.STOPPED)
 def nightly_events(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Land yesterday's events; everything behind them follows by automation."""
-    day = DAILY.get_last_partition_key(context.scheduled_execution_time)
+    day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
     return dg.RunRequest(run_key=f"events-{day}", partition_key=day)
 
 

@@ -43,7 +43,7 @@ class Translator(DagsterDbtTranslator):
 
     def get_asset_spec(self, manifest: Any, unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         """Owners, pool-free automation, and freshness on the mart that every model reads."""
-        spec = super().get_asset_spec(manifest, unique_id, project)
+        spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
         spec = spec.replace_attributes(owners=OWNERS, automation_condition=READY)
         if spec.key.path[-1] == "training_examples":
             policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=48), warn_window=timedelta(hours=30))
@@ -88,7 +88,9 @@ def assets() -> dg.AssetsDefinition:
         config = platform.state.settings
         os.environ.update(environment(config))
         with platform.state.warehouse.lock():
-            invocation = client.cli(["build"], context=context, target_path=config.home / "dbt" / "target", raise_on_error=False)
+            invocation = client.cli(
+                ["build"], context=context, target_path=config.home / "dbt" / "target", raise_on_error=False
+            )
             events = list(invocation.stream())
             succeeded = invocation.is_successful()
             if succeeded:
@@ -100,6 +102,9 @@ def assets() -> dg.AssetsDefinition:
             else:
                 yield event
         if not succeeded:
-            raise dg.Failure("dbt build failed: a model or a blocking test; see the failed checks of this run", allow_retries=False)
+            raise dg.Failure(
+                "dbt build failed: a model or a blocking test; see the failed checks of this run", allow_retries=False
+            )
 
-    return behaviour
+    made: dg.AssetsDefinition = behaviour
+    return made

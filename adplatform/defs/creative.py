@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from adplatform import asset_keys as keys
 from adplatform import assembly, training
+from adplatform import asset_keys as keys
 from adplatform.contracts.creative import CreativeRequest
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform
@@ -27,10 +27,13 @@ def copy_model(platform: Platform) -> dg.MaterializeResult:
     if held is None:
         with tempfile.TemporaryDirectory() as folder:
             convert_packaged(Path(folder) / "model")
-            held = training.publish(state, keys.COPY_MODEL, lambda to: copytree(Path(folder) / "model", to, dirs_exist_ok=True), 0, {})
+            held = training.publish(
+                state, keys.COPY_MODEL, lambda to: copytree(Path(folder) / "model", to, dirs_exist_ok=True), 0, {}
+            )
         state.registry.promote(keys.COPY_MODEL, held.version, "converted from the package")
     return dg.MaterializeResult(
-        metadata={"version": held.version, "source": state.settings.language_model}, data_version=dg.DataVersion(held.version)
+        metadata={"version": held.version, "source": state.settings.language_model},
+        data_version=dg.DataVersion(held.version),
     )
 
 

@@ -20,13 +20,21 @@ def budget_policy_challenger(platform: Platform) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=verdict_metadata(estimation.challenge_budget(platform.state)))
 
 
-@dg.asset(**COMMON, deps=[keys.BUDGET_POLICY_CHALLENGER], kinds={"python"}, name=keys.BUDGET_POLICY_CHAMPION, freshness_policy=FRESH)
+@dg.asset(
+    **COMMON,
+    deps=[keys.BUDGET_POLICY_CHALLENGER],
+    kinds={"python"},
+    name=keys.BUDGET_POLICY_CHAMPION,
+    freshness_policy=FRESH,
+)
 def budget_policy_champion(platform: Platform) -> dg.MaterializeResult:
     """The budget policy that serves; at first the daily budgets as they are."""
     return champion_result(platform, "budget_policy")
 
 
-@dg.asset(**COMMON, deps=[keys.BUDGET_POLICY_CHAMPION, keys.RESPONSE_CURVES], kinds={"python"}, name=keys.BUDGET_ALLOCATION)
+@dg.asset(
+    **COMMON, deps=[keys.BUDGET_POLICY_CHAMPION, keys.RESPONSE_CURVES], kinds={"python"}, name=keys.BUDGET_ALLOCATION
+)
 def budget_allocation(platform: Platform) -> dg.MaterializeResult:
     """Tomorrow's budget of each campaign, exact to the cent."""
     found = estimation.allocate_budget(platform.state)

@@ -110,7 +110,8 @@ def _daily_asset(table: Table) -> dg.AssetsDefinition:
             report = land(landing, inbox, table, day)
             rows = landing.read(table.name, day).num_rows
             context.add_asset_metadata(
-                {"dagster/partition_row_count": rows, **_counts([report] if report else [])}, partition_key=day.isoformat()
+                {"dagster/partition_row_count": rows, **_counts([report] if report else [])},
+                partition_key=day.isoformat(),
             )
         return dg.MaterializeResult(metadata={"days": len(context.partition_keys)})
 

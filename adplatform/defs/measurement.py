@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from adplatform import asset_keys as keys
 from adplatform import assembly, estimation
+from adplatform import asset_keys as keys
 from adplatform.contracts.measurement import ExperimentDecision, LiftEstimate
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform
@@ -33,7 +33,9 @@ def experiment_decisions(platform: Platform) -> dg.MaterializeResult:
     """Continue, scale, reduce, pause or ship, by a rule that stays valid however often one looks, with its reason."""
     found: list[ExperimentDecision] = estimation.decide_experiments(platform.state)
     rows = [
-        dg.TableRecord({"experiment": d.experiment_id, "action": d.action.value, "power": round(d.power, 3), "reason": d.reason})
+        dg.TableRecord(
+            {"experiment": d.experiment_id, "action": d.action.value, "power": round(d.power, 3), "reason": d.reason}
+        )
         for d in found
     ]
     return dg.MaterializeResult(

@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from adplatform import asset_keys as keys
 from adplatform import assembly
+from adplatform import asset_keys as keys
 from adplatform.contracts.plan import Outcome
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform

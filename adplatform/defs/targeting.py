@@ -51,7 +51,9 @@ def champion_result(platform: Platform, agent: str) -> dg.MaterializeResult:
 def interaction_factors(platform: Platform) -> dg.MaterializeResult:
     """Collaborative filtering: user and creative factors from clicks, for similar creatives and users like these."""
     version, score = training.train_factors(platform.state)
-    return dg.MaterializeResult(metadata={"version": version.version, **{k: float(v) for k, v in score._asdict().items()}})
+    return dg.MaterializeResult(
+        metadata={"version": version.version, **{k: float(v) for k, v in score._asdict().items()}}
+    )
 
 
 @dg.asset(**COMMON, deps=["training_examples"], kinds={"lightgbm"}, name=keys.RESPONSE_MODEL_CHALLENGER)
@@ -59,13 +61,17 @@ def response_model_challenger(platform: Platform) -> dg.MaterializeResult:
     """Calibrated click probability, trained on all days but the held-out last ones, and judged on those."""
     verdict = training.challenge_response(platform.state)
     bins = training.reliability_on_held_out(platform.state, verdict.challenger)
-    picture = data_uri(reliability_plot(bins.predicted, bins.observed, bins.low, bins.high))
+    picture = data_uri(reliability_plot(bins))
     plot = dg.MetadataValue.md(f"Predicted against observed on held-out days\n\n![reliability]({picture})")
     return dg.MaterializeResult(metadata={**verdict_metadata(verdict), "reliability": plot})
 
 
 @dg.asset(
-    **COMMON, deps=[keys.RESPONSE_MODEL_CHALLENGER], kinds={"python"}, name=keys.RESPONSE_MODEL_CHAMPION, freshness_policy=FRESH
+    **COMMON,
+    deps=[keys.RESPONSE_MODEL_CHALLENGER],
+    kinds={"python"},
+    name=keys.RESPONSE_MODEL_CHAMPION,
+    freshness_policy=FRESH,
 )
 def response_model_champion(platform: Platform) -> dg.MaterializeResult:
     """The response model that serves: the challenger if its verdict passed, else the one before, with the reason."""
@@ -101,7 +107,13 @@ def policy_evaluation(platform: Platform) -> dg.MaterializeResult:
     )
 
 
-@dg.asset(**COMMON, deps=[keys.BANDIT_POLICY_CHALLENGER], kinds={"python"}, name=keys.BANDIT_POLICY_CHAMPION, freshness_policy=FRESH)
+@dg.asset(
+    **COMMON,
+    deps=[keys.BANDIT_POLICY_CHALLENGER],
+    kinds={"python"},
+    name=keys.BANDIT_POLICY_CHAMPION,
+    freshness_policy=FRESH,
+)
 def bandit_policy_champion(platform: Platform) -> dg.MaterializeResult:
     """The policy that serves: at first the one that wrote the log; a challenger only by its verdict."""
     return champion_result(platform, "bandit_policy")
@@ -126,7 +138,12 @@ def segment_rankings(context: dg.AssetExecutionContext, platform: Platform) -> d
     ]  # fmt: skip
     shown = {"best": dg.MetadataValue.table(best)} if best else {}
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": len(ranking.scores), "withheld": ranking.withheld, "model": ranking.model_version, **shown}
+        metadata={
+            "dagster/row_count": len(ranking.scores),
+            "withheld": ranking.withheld,
+            "model": ranking.model_version,
+            **shown,
+        }
     )
 
 

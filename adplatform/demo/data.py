@@ -15,7 +15,6 @@ from adplatform.contracts.tables import TABLES
 from adplatform.settings import Settings
 from adplatform.store.atomic import write_bytes, write_parquet
 
-
 ASSUMED_COST_PER_MILLE: Final = 300.0
 """JPY for the Open Bandit log, which has no prices. An assumption, and the report says so."""
 

@@ -92,8 +92,8 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
 def _materialize_all(
     stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings, limit: int | None
 ) -> None:
-    from adplatform.launch import failed_checks, materialize, root_cause
     from adplatform.definitions import defs
+    from adplatform.launch import failed_checks, materialize, root_cause
 
     def run(name: str, selection: str, partition: str | None = None) -> bool:
         result = materialize(defs, found, selection, partition)

@@ -38,7 +38,8 @@ def _table(table: Table) -> list[str]:
     lines = [f"### {table.name}", "", f"{table.description} Key {table.key}; kept {kept}.", ""]
     lines += ["| column | type | null | limits | meaning |", "|---|---|---|---|---|"]
     lines += [
-        f"| {c.name} | {c.kind.value} | {'yes' if c.nullable else ''} | {_limits(c)} | {c.description} |" for c in table.columns
+        f"| {c.name} | {c.kind.value} | {'yes' if c.nullable else ''} | {_limits(c)} | {c.description} |"
+        for c in table.columns
     ]
     return [*lines, ""]
 
@@ -48,7 +49,13 @@ def _type(annotation: object) -> str:
     text = str(text).replace("typing.", "").replace("NoneType", "None")
     for module in ("brief", "creative", "targeting", "measurement", "delivery", "plan", "promotion", "base", "claims"):
         text = text.replace(f"adplatform.contracts.{module}.", "")
-    return text.split("Annotated[")[-1].split(", FieldInfo")[0].replace("|", "\\|").replace("decimal.", "").replace("datetime.", "")
+    return (
+        text.split("Annotated[")[-1]
+        .split(", FieldInfo")[0]
+        .replace("|", "\\|")
+        .replace("decimal.", "")
+        .replace("datetime.", "")
+    )
 
 
 def _message(model: type[BaseModel]) -> list[str]:
@@ -61,7 +68,11 @@ def _message(model: type[BaseModel]) -> list[str]:
 
 
 def _messages(module: ModuleType) -> list[str]:
-    found = [m for m in vars(module).values() if inspect.isclass(m) and issubclass(m, Message) and m.__module__ == module.__name__]
+    found = [
+        m
+        for m in vars(module).values()
+        if inspect.isclass(m) and issubclass(m, Message) and m.__module__ == module.__name__
+    ]
     return [line for model in found for line in _message(model)]
 
 
@@ -70,7 +81,14 @@ def page() -> str:
     lines = [_HEAD, "## Landing tables", ""]
     for table in TABLES.values():
         lines += _table(table)
-    lines += ["## Features", "", f"Categorical: {', '.join(features.CATEGORICAL)}.", "", f"Numeric: {', '.join(features.NUMERIC)}.", ""]
+    lines += [
+        "## Features",
+        "",
+        f"Categorical: {', '.join(features.CATEGORICAL)}.",
+        "",
+        f"Numeric: {', '.join(features.NUMERIC)}.",
+        "",
+    ]
     lines += ["## Messages", ""]
     for module in (brief, creative, targeting, measurement, delivery, plan, promotion, claims):
         lines += _messages(module)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adplatform.contracts.measurement import ExperimentDecision
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.measurement.curves import ResponseCurve
+from adplatform.stats.calibration import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,14 +56,14 @@ def lift_forest(decisions: Sequence[ExperimentDecision]) -> bytes:
     return png(made)
 
 
-def reliability_plot(predicted: Sequence[float], observed: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
+def reliability_plot(bins: Reliability) -> bytes:
     """Predicted against observed rate by bin; the bars are where chance alone would put the observed rate."""
     made, axis = figure(4.4, 4.0)
-    limit = max([*predicted, *high]) * 100
+    limit = max(*bins.predicted, *bins.high) * 100
     axis.plot([0, limit], [0, limit], color=SOFT, lw=1)
-    for p, lo, hi in zip(predicted, low, high, strict=True):
+    for p, lo, hi in zip(bins.predicted, bins.low, bins.high, strict=True):
         axis.plot([p * 100, p * 100], [lo * 100, hi * 100], color=SOFT, lw=3)
-    axis.plot([p * 100 for p in predicted], [o * 100 for o in observed], "o", color=INK)
+    axis.plot(bins.predicted * 100, bins.observed * 100, "o", color=INK)
     axis.set_xlabel("predicted click rate, %")
     axis.set_ylabel("observed click rate, %")
     return png(made)
@@ -80,7 +81,9 @@ def plan_bars(plan: CampaignPlan) -> bytes:
     return png(made)
 
 
-def bars_with_intervals(labels: Sequence[str], values: Sequence[float], low: Sequence[float], high: Sequence[float], title: str) -> bytes:
+def bars_with_intervals(
+    labels: Sequence[str], values: Sequence[float], low: Sequence[float], high: Sequence[float], title: str
+) -> bytes:
     """Points with intervals, one for each label."""
     made, axis = figure(height=0.9 + 0.3 * len(labels))
     for row, (value, lo, hi) in enumerate(zip(values, low, high, strict=True)):

@@ -22,7 +22,9 @@ from adplatform.store.atomic import write_bytes
 
 
 def _plans(state: State) -> list[CampaignPlan]:
-    return [state.documents.get(keys.CAMPAIGN_PLANS, k, CampaignPlan) for k in state.documents.keys(keys.CAMPAIGN_PLANS)]
+    return [
+        state.documents.get(keys.CAMPAIGN_PLANS, k, CampaignPlan) for k in state.documents.keys(keys.CAMPAIGN_PLANS)
+    ]
 
 
 def figures(config: Settings) -> dict[str, Any]:

@@ -38,7 +38,13 @@ def print_plan(console: Console, plan: CampaignPlan) -> None:
     for step in plan.trace:
         outcome = step.outcome.value if step.outcome is Outcome.ANSWERED else f"[yellow]{step.outcome.value}[/yellow]"
         trace.add_row(
-            step.state.value, step.agent, step.version[:16], outcome, f"{step.seconds:.2f}", step.fallback or "", step.said
+            step.state.value,
+            step.agent,
+            step.version[:16],
+            outcome,
+            f"{step.seconds:.2f}",
+            step.fallback or "",
+            step.said,
         )
     console.print(trace)
     console.print(f"plan {plan.plan_id}, data through {plan.receipt.data_through}, seed {plan.receipt.seed}")

@@ -70,7 +70,9 @@ def test_a_negative_price_is_refused(demo_home: Path, tmp_path: Path) -> None:
 def test_a_known_id_with_other_bytes_is_refused(demo_home: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    known = pq.read_table(sorted((demo_home / "landing" / "impressions").glob("*.parquet"))[-1]).slice(0, 1).to_pylist()[0]
+    known = (
+        pq.read_table(sorted((demo_home / "landing" / "impressions").glob("*.parquet"))[-1]).slice(0, 1).to_pylist()[0]
+    )
     path = tmp_path / "again.csv"
     path.write_text(f"{HEADER}\n{row(demo_home, 1, impression_id=known['impression_id'], price='0.00912')}\n")
     refused(demo_home, ["ingest", "impressions", str(path)], known["impression_id"], "--replace")

@@ -43,7 +43,7 @@ def disguised(draw):
     return word, gap.join(letters)
 
 
-@given(disguised(), st.sampled_from(["see {}", "{}", "the {} of it.", "Really, {}!"]))
+@given(disguised(), st.sampled_from(["see {}", "{}", "the {} of it.", "Really, {}."]))
 def test_a_banned_word_is_found_in_every_disguise(pair, frame):
     word, spelling = pair
     assert contains(frame.format(spelling), word)

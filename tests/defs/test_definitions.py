@@ -37,7 +37,9 @@ print(json.dumps({"assets": rows, "jobs": jobs, "heavy": heavy}))
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> dict:
     home = tmp_path_factory.mktemp("home")
     env = {**os.environ, "ADPLATFORM_HOME": str(home)}
-    ran = subprocess.run([sys.executable, "-c", LOOK], env=env, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", LOOK], env=env, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     return json.loads(ran.stdout.splitlines()[-1])
 
 
@@ -46,7 +48,9 @@ def test_definitions_load_without_the_heavy_libraries(catalogue: dict) -> None:
 
 
 def test_every_asset_has_owner_group_kind_and_description(catalogue: dict) -> None:
-    poor = [n for n, a in catalogue["assets"].items() if not (a["owners"] and a["kinds"] and a["described"] and a["group"])]
+    poor = [
+        n for n, a in catalogue["assets"].items() if not (a["owners"] and a["kinds"] and a["described"] and a["group"])
+    ]
     assert poor == []
 
 

@@ -23,7 +23,9 @@ def published(registry: Registry, folder: Path, text: str) -> str:
 
 
 def check(passed: bool) -> Check:
-    return Check(rule="value above the champion's", figure=0.1, limit=0.0, passed=passed, reason="held" if passed else "below")
+    return Check(
+        rule="value above the champion's", figure=0.1, limit=0.0, passed=passed, reason="held" if passed else "below"
+    )
 
 
 @pytest.fixture

@@ -29,8 +29,7 @@ def instance(tmp_path: Path):
 
 
 def started(instance: dg.DagsterInstance, tag: str) -> dg.DagsterRun:
-    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags={runs.PROCESS_TAG: tag})
-    return run
+    return instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags={runs.PROCESS_TAG: tag})
 
 
 def test_a_run_whose_process_was_killed_is_failed_and_its_slots_are_freed(instance: dg.DagsterInstance) -> None:

@@ -51,7 +51,7 @@ class Found(NamedTuple):
     words: str
 
 
-class Problem(Exception):  # noqa: N818 - ends the reading of dates, is no error of the product
+class Problem(Exception):
     """Why an expression is no date."""
 
 
