@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.promotion_claim import Court
 
 AGENT = "budget_policy"
+FLIGHT_DAYS = 14
 
 
 class Unlimited:
@@ -108,10 +109,15 @@ def _case(
 
 
 def _true_reward(oracle: Oracle, market: Market, policy: Allocator, case: BudgetCase) -> float:
-    """True reward of a day under the policy's split, in currency."""
+    """True reward of a day under the policy's split, in currency, on average over a fortnight of such days.
+
+    A day alone would know no fatigue, which the days of the log have.
+    """
     unit = worth(market)
     objectives = dict(zip(*(market.campaigns()[c].to_pylist() for c in ("campaign_id", "objective")), strict=True))
     return sum(
-        unit[s.option_id] * oracle.split_reward({s.option_id: float(s.budget)}, objectives[s.option_id])
+        unit[s.option_id]
+        * oracle.split_reward({s.option_id: FLIGHT_DAYS * float(s.budget)}, objectives[s.option_id], FLIGHT_DAYS)
+        / FLIGHT_DAYS
         for s in policy.allocate(case.request, case.current).shares
     )
