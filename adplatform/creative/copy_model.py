@@ -62,8 +62,7 @@ class CopyModel:
     ) -> list[Sample]:  # fmt: skip
         """Sample ``each`` continuations of every prompt up to a newline, in one batch.
 
-        ``temperature`` is asked for each row's text so far;
-        a row that ``gate`` turns away at its separator is not finished, which leaves the time to the others. The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
+        The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
         depends on ``seed`` alone (own generator), so the same seed, version and thread count give the same texts.
         """
         with self._lock:
@@ -112,7 +111,8 @@ class _Sampling:
                 piece = self.owner.table.texts[token]
                 scores[row].append(score)
                 if token in self.owner.table.ends or "\n" in piece:
-                    finished[row], open_rows[row] = True, False
+                    # An end that no allowed token led to is a text cut off in mid-phrase.
+                    finished[row], open_rows[row] = "\n" in piece or self.allowed is None, False
                 else:
                     texts[row] += piece
             keep = [i for i, row in enumerate(live) if open_rows[row]]

@@ -160,7 +160,7 @@ class Statements:
         content = self._content(source)
         said = [t for t in self._content(part) if t in content]
         enough = len(said) >= share * len(content) or (share == HEADLINE_SHARE and len(said) == 1)
-        return enough and _within(own, self.own(source)) and _within(said, content)
+        return enough and _within(own, self.own(source)) and _within(said, content) and _denies_as(part, said, source)
 
     def _whole(self, ad: list[str]) -> bool:
         """Whether each number and claim word of the ad stands with all of a statement it comes from."""
@@ -211,6 +211,15 @@ class Statements:
         return any(
             "than" in part and any(t == "more" or t == "less" or t.endswith("er") for t in part) for part in parts
         )
+
+
+def _denies_as(part: Sequence[str], said: Sequence[str], source: Sequence[str]) -> bool:
+    """Whether a quotation keeps the negator that stands before its words: of 'no added sugar', 'sugar' is no quotation."""
+    denied: set[str] = set()
+    for at, token in enumerate(source):
+        if token in word_list("negators"):
+            denied |= {stem(t) for t in source[at + 1 :]}
+    return not denied & set(said) or any(t in word_list("negators") for t in part)
 
 
 def _units(number: str, source: tuple[str, ...], ad: list[str]) -> bool:

@@ -13,7 +13,7 @@ _ASK: Final = {
     Appeal.PRICE: "the price", Appeal.QUALITY: "its quality", Appeal.CONVENIENCE: "how easy it is",
     Appeal.NOVELTY: "trying something different",
 }  # fmt: skip
-_SHOTS: Final = {True: 3, False: 5}
+_SHOTS: Final = {True: 3, False: 4}
 """Examples shown for a body and for a headline, which is shorter."""
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from adplatform.contracts.brief import Brief
 from adplatform.creative.banned import contains
-from adplatform.creative.facts import BODY_SHARE, Statements, tokens
+from adplatform.creative.facts import BODY_SHARE, HEADLINE_SHARE, Statements, tokens
 from adplatform.creative.text import word_list
 
 END: Final = "\n"
@@ -60,8 +60,11 @@ class Words:
                 own.setdefault(part, set()).add(word)
         return cls(statements, frozenset(free), {k: frozenset(v) for k, v in own.items()})
 
-    def next(self, sentence: str) -> tuple[frozenset[str], bool]:
-        """(stems of the brief's own words that may follow, whether the sentence may end) after ``sentence``."""
+    def next(self, sentence: str, share: float) -> tuple[frozenset[str], bool]:
+        """(stems of the brief's own words that may follow, whether the sentence may end) after ``sentence``.
+
+        It may end when it has ``share`` of the statement that it quotes.
+        """
         said = self.statements.own(tokens(sentence))
         if not said:
             return frozenset(self.own), True
@@ -72,7 +75,7 @@ class Words:
             for at in range(len(run) - len(said) + 1):
                 if run[at : at + len(said)] == said:
                     following |= set(run[at + len(said) : at + len(said) + 1])
-                    may_end = may_end or len(said) >= BODY_SHARE * len(run)
+                    may_end = may_end or len(said) >= share * len(run)
         return frozenset(following), may_end
 
 
@@ -130,8 +133,8 @@ class Vocabulary:
     _cache: dict[tuple, list[int]] = field(default_factory=dict)
 
     def allowed(self, text: str) -> list[int]:
-        """Ids of the tokens that may follow ``text``, what the row has so far."""
-        room = self.limit - len(text.strip())
+        """Ids of the tokens that may follow ``text``, what the row has so far; none where it has run into its limit."""
+        room = self.limit - len(text.lstrip())
         word = text[text.rfind(" ") + 1 :]
         before = text[: len(text) - len(word)].strip()
         sentence = re.split(r"[.!?]", before)[-1].strip()
@@ -147,14 +150,14 @@ class Vocabulary:
             return ids
         if not self.body and room <= _CLOSING and may_end and (closing := self._closing(ids)):
             return closing
-        return [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] == END] or self._ids({END})
+        return [i for i in ids if len(self.table.texts[i]) <= room or self.table.texts[i] == END]
 
     def _closing(self, ids: Sequence[int]) -> list[int]:
         return [i for i in ids if self.table.texts[i] in {END, "?"}]
 
     def _following(self, sentence: str) -> tuple[frozenset[str], bool]:
         if sentence not in self._next:
-            self._next[sentence] = self.words.next(sentence)
+            self._next[sentence] = self.words.next(sentence, BODY_SHARE if self.body else HEADLINE_SHARE)
         return self._next[sentence]
 
     def _compute(

@@ -19,12 +19,13 @@ from adplatform.creative.text import examples, fold, sentences, stem
 from adplatform.creative.vocabulary import Vocabulary, Words
 
 LEAST_HEADLINE: Final = -1.6
-LEAST_BODY: Final = -0.75
+LEAST_BODY: Final = -0.85
 """Least mean log-probability of a headline and of a body under the unconstrained model; read on development briefs."""
+_ARTICLES: Final = frozenset({"a", "an", "the", "one", "1"})
 _SUBJECTS: Final = frozenset({"it", "it's", "this"})
 _TEMPERATURE: Final = {False: 0.7, True: 0.5}
 """Headlines should differ, bodies should keep to their fact."""
-_MOST_TOKENS: Final = {False: 14, True: 40}
+_MOST_TOKENS: Final = {False: 13, True: 38}
 _PLAIN_HEADLINE, _PLAIN_BODY = "Take a look", "Take a look at this."
 
 
@@ -33,7 +34,7 @@ class Writer:
     """Writes ``headlines`` and ``bodies`` for every slot."""
 
     model: CopyModel
-    headlines: int = 10
+    headlines: int = 8
     bodies: int = 5
 
     def write(
@@ -95,6 +96,10 @@ def _turned_away(book: Rulebook, sample: Sample, body: bool) -> str:
         return "off_brief"
     if fold(sample.text) in {fold(e.body if body else e.headline) for e in examples()}:
         return "prompt_leak"
+    if not body and _thin(book, sample.text):
+        return "thin"
+    if _misnames(book, sample.text):
+        return "misnamed"
     halves = (_PLAIN_HEADLINE, sample.text) if body else (sample.text, _PLAIN_BODY)
     broken = [r for r in book.check(halves[0], book.with_disclaimer(halves[1])) if body or r != "partial_claim"]
     return broken[0] if broken else ""
@@ -111,9 +116,34 @@ def _tells(book: Rulebook, body: str) -> bool:
     if not quoting or re.search(rf"{re.escape(name)} (?:no|an?|the|from|with|at|in|of|and|for|to)\b", body):
         return False
     openings = {source[0] for source in stated.sources if source}
+    if re.search(rf"{re.escape(name)} (?:is|are) no\b", body) or not all(_is_one(book, part) for part in quoting):
+        return False
     return all(
         part[0] in openings or any(t in _SUBJECTS or stem(t) in stated.named for t in part[:4]) for part in quoting
     )
+
+
+def _is_one(book: Rulebook, part: list[str]) -> bool:
+    """Whether 'X is a ...' quotes a statement that itself says what X is ('A cabin backpack for ...')."""
+    names = tokens(book.brief.product.name)
+    after = [part[n + len(names) :][:2] for n in range(len(part)) if part[n : n + len(names)] == names]
+    if not any(len(two) == 2 and two[0] in {"is", "are"} and two[1] in _ARTICLES for two in after):
+        return True
+    own = set(book.statements.own(part))
+    return any(s[0] in _ARTICLES and own <= set(book.statements.own(s)) for s in book.statements.sources if s)
+
+
+def _thin(book: Rulebook, headline: str) -> bool:
+    """Whether a headline is little more than the product's name."""
+    names = set(tokens(book.brief.product.name))
+    return len(tokens(headline)) < 3 or len([t for t in tokens(headline) if t not in names]) < 2
+
+
+def _misnames(book: Rulebook, text: str) -> bool:
+    """Whether a text uses a part of the product's name alone ('Tern back pack')."""
+    name = book.brief.product.name
+    rest = text.replace(name, " ")
+    return any(part[:1].isupper() and re.search(rf"\b{re.escape(part)}\b", rest) for part in name.split()[:1])
 
 
 def _echoes(book: Rulebook, headline: str, body: str) -> bool:

@@ -130,6 +130,7 @@ def test_up_to_may_not_be_dropped_before_a_number():
 
 
 def test_a_denial_in_the_brief_may_not_be_dropped():
+    assert "unsupported_claim" in check("A little sugar hello", "Take a look at Mornflow Granola.", GRANOLA)
     assert set(check("Take a look", "Mornflow Granola is added sugar.", GRANOLA)) & {"denial", "unsupported_claim"}
     assert check("Take a look", "Mornflow Granola has no added sugar.", GRANOLA) == ()
 
