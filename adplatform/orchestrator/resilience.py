@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -83,7 +84,8 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 def _abandon(thread: threading.Thread) -> None:
     _abandoned[:] = [t for t in _abandoned if t.is_alive()] + [thread]
-    if thread.ident is not None:
+    # Python 3.11 spins for ever in a traced thread (coverage, a debugger) while another one has such an exception pending.
+    if thread.ident is not None and sys.gettrace() is None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned))
 
 
