@@ -5,32 +5,25 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from adplatform import asset_keys as keys
 from adplatform.contracts.agents import CreativeAgent
 from adplatform.contracts.base import Interval
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.contracts.errors import AdPlatformError, InputError
-from adplatform.contracts.measurement import ExperimentDecision, PerformanceReport, PerformanceRequest
-from adplatform.contracts.plan import CampaignPlan
-from adplatform.contracts.promotion import Promotion
+from adplatform.contracts.measurement import PerformanceReport, PerformanceRequest
 from adplatform.contracts.targeting import RankRequest, Segment, SegmentRanking
 from adplatform.delivery import Budget, BudgetPolicy
-from adplatform.estimation import experiment_counts, fatigue
+from adplatform.estimation import fatigue
 from adplatform.measurement.agent import Measurement
-from adplatform.measurement.decisions import decide
-from adplatform.orchestrator.brief import load_brief, parse_sentence
+from adplatform.orchestrator.brief import load_brief
 from adplatform.orchestrator.fallbacks import BaseRates
-from adplatform.orchestrator.language.vocabulary import Vocabulary
 from adplatform.orchestrator.machine import Orchestrator, Timeouts
-from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.stats.intervals import wilson
 from adplatform.targeting.agent import Targeting
@@ -95,10 +88,19 @@ def budget_agent(state: State) -> Budget:
     return Budget(BudgetPolicy.load(state.registry.path("budget_policy", champion.version)))
 
 
+def no_bars() -> None:
+    """The loading bars of transformers would stand between a user and the one line of an error."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+
+
 @lru_cache(maxsize=2)
 def _loaded_creative(folder: str, source: str, embedding: str) -> Any:
     from adplatform.creative.agent import Creative
 
+    no_bars()
     return Creative.load(source, embedding, converted=Path(folder))
 
 
@@ -194,42 +196,6 @@ def orchestrator(state: State) -> Orchestrator:
     )
 
 
-def vocabulary(state: State) -> Vocabulary:
-    """The data's own labels, for reading a sentence."""
-    users = state.warehouse.read("select distinct region from dim_users where region is not null order by 1")
-    products = state.landing.read("campaigns").to_pylist()
-    known = segments(state)
-    return Vocabulary(
-        categories=sorted({p["product_category"] for p in products if p["product_category"]}),
-        audiences=sorted({s.audience for s in known if s.audience}),
-        age_bands=sorted({s.age_band for s in known if s.age_band}),
-        regions=users["region"].to_pylist(),
-        segments=known,
-        products={p["product_name"]: p["product_category"] for p in products if p["product_category"]},
-    )
-
-
-def read_request(state: State, request: str, today: date) -> Brief:
-    """A brief from a YAML path or a sentence. Raises InputError naming the field or what is missing."""
-    path = Path(request)
-    if path.suffix in {".yaml", ".yml"} or (len(request) < 250 and "\n" not in request and path.is_file()):
-        return load_brief(path)
-    from adplatform.creative.score import Embedder
-
-    embedder = Embedder.load(state.settings.embedding_model)
-    return parse_sentence(
-        request, today=today, known=vocabulary(state), embed=embedder.embed, currency=state.settings.currency
-    )
-
-
-def plan_request(config: Settings, request: str, *, seed: int, today: date) -> CampaignPlan:
-    """``adplatform plan``: read the request, plan it, keep the plan."""
-    state = State(config)
-    plan = orchestrator(state).plan(read_request(state, request, today), seed=seed)
-    state.documents.put("plans", plan.plan_id, plan)
-    return plan
-
-
 def brief_of(state: State, campaign_id: str) -> Brief:
     """The brief of a campaign: ``briefs/<campaign>.yaml`` in the home."""
     return load_brief(state.settings.home / "briefs" / f"{campaign_id}.yaml")
@@ -241,47 +207,6 @@ def rank_campaign(state: State, campaign_id: str) -> SegmentRanking:
     if not own:
         raise InputError(f"campaign {campaign_id}", "has no creative", "ingest creatives_library first")
     return targeting_agent(state).rank(RankRequest(creatives=own, limit=20))
-
-
-def experiment_status(config: Settings, name: str | None) -> list[ExperimentDecision]:
-    """Decisions kept by experiment_decisions, else computed now from the counts with the live posterior."""
-    state = State(config)
-    kept = state.documents.find(keys.EXPERIMENT_DECISIONS, "all", list[ExperimentDecision])
-    found = kept or [decide(c) for c in experiment_counts(state)]
-    if name is None:
-        return found
-    chosen = [d for d in found if d.experiment_id == name]
-    if not chosen:
-        known = ", ".join(d.experiment_id for d in found) or "there are none"
-        raise InputError(f"experiment {name}", "is unknown", f"choose from: {known}")
-    return chosen
-
-
-def status(config: Settings) -> dict[str, Any]:
-    """Agents with champion, since when and why; the data and its last day."""
-    state = State(config)
-    rows = []
-    for agent in (*keys.AGENTS, keys.COPY_MODEL, keys.INTERACTION_FACTORS):
-        history = state.registry.history(agent)
-        last = history[-1] if history else None
-        rows.append(
-            {"agent": agent, "champion": last.champion if last else None, "since": last.at if last else None,
-             "reason": last.reason if last else None}
-        )  # fmt: skip
-    built = config.warehouse.exists()
-    through = state.warehouse.data_through() if built else None
-    return {
-        "agents": rows,
-        "data_through": through.isoformat() if through else None,
-        "data_version": state.warehouse.data_version() if built else None,
-    }
-
-
-def rollback(config: Settings, agent: str) -> Promotion:
-    """Give the agent back its previous champion. Raises InputError for an unknown agent or when there is none before."""
-    if agent not in keys.AGENTS:
-        raise InputError(f"agent {agent}", "is unknown", f"choose from {', '.join(keys.AGENTS)}")
-    return State(config).registry.rollback(agent)
 
 
 def expect_library(state: State, flight_days: int = 14) -> PerformanceReport:

@@ -119,10 +119,10 @@ def plan(
 
     [bold]adplatform plan "Sell our trail running shoes to runners aged 18 to 29 for €5,000 from 1 to 14 December"[/bold]
     """
-    from adplatform import assembly
+    from adplatform import commands
 
     with console.status("planning"):
-        answer = assembly.plan_request(settings(), request, seed=seed, today=datetime.now(UTC).date())
+        answer = commands.plan_request(settings(), request, seed=seed, today=datetime.now(UTC).date())
     if json_:
         sys.stdout.write(answer.model_dump_json(indent=2) + "\n")
         return
@@ -162,9 +162,9 @@ def dev(port: Annotated[int, typer.Option(help="Port on the loopback.")] = 3000)
 @app.command()
 def status(json_: JsonFlag = False) -> None:
     """What serves: agents with version, since when and why; data and its last day."""
-    from adplatform import assembly
+    from adplatform import commands
 
-    found = assembly.status(settings())
+    found = commands.status(settings())
     if json_:
         _emit(found)
         return
@@ -177,9 +177,9 @@ def status(json_: JsonFlag = False) -> None:
 @app.command()
 def rollback(agent: Annotated[str, typer.Argument(help="response_model, bandit_policy or budget_policy.")]) -> None:
     """Give an agent back its previous champion; the pointer moves atomically."""
-    from adplatform import assembly
+    from adplatform import commands
 
-    moved = assembly.rollback(settings(), agent)
+    moved = commands.rollback(settings(), agent)
     out.print(f"{moved.agent}: {moved.champion} serves again (was {moved.previous})")
 
 
@@ -205,9 +205,9 @@ def experiment_status(
     name: Annotated[str | None, typer.Argument(help="Experiment id; all if not given.")] = None, json_: JsonFlag = False
 ) -> None:
     """Lift, interval, power and the proposed action of an experiment, from its counts now."""
-    from adplatform import assembly
+    from adplatform import commands
 
-    found = assembly.experiment_status(settings(), name)
+    found = commands.experiment_status(settings(), name)
     if json_:
         _emit([json.loads(d.model_dump_json()) for d in found])
         return

@@ -145,7 +145,12 @@ def _case(state: State, first: date, cut: date, end: date) -> BudgetCase:
         options=tuple(o for o in known if o.option_id in current),
         budget=sum(current.values(), Decimal(0)) or SPENT_FULLY,
     )
-    return BudgetCase(request, tuple(o for o in later if o.option_id in current), current)
+    seen = state.warehouse.read(
+        "select campaign_id, max(spend) as most from campaign_daily where budget_day >= ? and budget_day < ? group by 1",
+        [first, end],
+    )
+    most = dict(zip(seen["campaign_id"].to_pylist(), seen["most"].to_pylist(), strict=True))
+    return BudgetCase(request, tuple(o for o in later if o.option_id in current), current, most)
 
 
 def challenge_budget(state: State) -> Verdict:

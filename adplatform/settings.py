@@ -30,9 +30,8 @@ class Settings(BaseSettings):
     agent_seconds: float = Field(
         default=5.0, gt=0, description="How long the orchestrator waits for an agent's answer."
     )
-    creative_seconds: float = Field(
-        default=120.0, gt=0, description="The same for the creative agent, which writes text."
-    )
+    creative_seconds: float = Field(default=5.0, gt=0, description="The same for the creative agent's kept texts.")
+    copy_seconds: float = Field(default=120.0, gt=0, description="How long a plan may wait for new texts first.")
     cost_per_mille: float | None = Field(
         default=None, gt=0, description="What a thousand impressions cost, where the data has no prices."
     )

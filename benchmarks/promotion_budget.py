@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adplatform.contracts.base import Interval
 from adplatform.contracts.brief import Objective
@@ -105,7 +106,12 @@ def _case(
     budgets = {r["campaign_id"]: Decimal(f"{r['daily_budget']:.2f}") for r in market.campaigns().to_pylist()}
     current = {c: budgets[c] for c in both}
     request = AllocationRequest(options=tuple(known[c] for c in both), budget=sum(current.values(), Decimal(0)))
-    return BudgetCase(request, tuple(later[c] for c in both), current)
+    daily = examples.filter(
+        pc.and_(pc.greater_equal(examples["event_day"], first), pc.less(examples["event_day"], end))
+    )
+    spent = daily.group_by(["campaign_id", "event_day"]).aggregate([("price", "sum")]).to_pylist()
+    most = {c: max(r["price_sum"] for r in spent if r["campaign_id"] == c) for c in both}
+    return BudgetCase(request, tuple(later[c] for c in both), current, most)
 
 
 def _true_reward(oracle: Oracle, market: Market, policy: Allocator, case: BudgetCase) -> float:

@@ -22,6 +22,7 @@ LEAST_HEADLINE: Final = -1.6
 LEAST_BODY: Final = -0.85
 """Least mean log-probability of a headline and of a body under the unconstrained model; read on development briefs."""
 _ARTICLES: Final = frozenset({"a", "an", "the", "one", "1"})
+_VERBS: Final = frozenset({"has", "can", "will", "does", "lets", "gives", "makes", "comes"})
 _SUBJECTS: Final = frozenset({"it", "it's", "this"})
 _TEMPERATURE: Final = {False: 0.7, True: 0.5}
 """Headlines should differ, bodies should keep to their fact."""
@@ -98,6 +99,8 @@ def _turned_away(book: Rulebook, sample: Sample, body: bool) -> str:
         return "prompt_leak"
     if not body and _thin(book, sample.text):
         return "thin"
+    if not body and not _verbatim(book, sample.text):
+        return "misquoted"
     if _misnames(book, sample.text):
         return "misnamed"
     halves = (_PLAIN_HEADLINE, sample.text) if body else (sample.text, _PLAIN_BODY)
@@ -116,7 +119,7 @@ def _tells(book: Rulebook, body: str) -> bool:
     if not quoting or re.search(rf"{re.escape(name)} (?:no|an?|the|from|with|at|in|of|and|for|to)\b", body):
         return False
     openings = {source[0] for source in stated.sources if source}
-    if re.search(rf"{re.escape(name)} (?:is|are) no\b", body) or not all(_is_one(book, part) for part in quoting):
+    if not all(_is_one(book, part) and _has_verb(book, part) for part in quoting) or "is a one" in body:
         return False
     return all(
         part[0] in openings or any(t in _SUBJECTS or stem(t) in stated.named for t in part[:4]) for part in quoting
@@ -130,7 +133,28 @@ def _is_one(book: Rulebook, part: list[str]) -> bool:
     if not any(len(two) == 2 and two[0] in {"is", "are"} and two[1] in _ARTICLES for two in after):
         return True
     own = set(book.statements.own(part))
-    return any(s[0] in _ARTICLES and own <= set(book.statements.own(s)) for s in book.statements.sources if s)
+    described = [tokens(s) for s in sentences(book.brief.product.description)]
+    return any(s[0] in _ARTICLES and own <= set(book.statements.own(s)) for s in described if s)
+
+
+def _has_verb(book: Rulebook, part: list[str]) -> bool:
+    """Whether the product's name is followed by a verb: a plain one that fits its number, or the statement's own."""
+    names = tokens(book.brief.product.name)
+    verbs = _VERBS | {source[0] for source in book.statements.sources if source}
+    verbs |= {"are"} if names[-1].endswith("s") else {"is"}
+    after = [part[n + len(names) :][:2] for n in range(len(part)) if part[n : n + len(names)] == names]
+    return all(not two or (two[0] in verbs and two[1:] != ["no"]) or two == ["has", "no"] for two in after)
+
+
+def _verbatim(book: Rulebook, headline: str) -> bool:
+    """Whether the words from the first to the last that a headline quotes stand so in the brief."""
+    part = tokens(headline)
+    own = [n for n, t in enumerate(part) if book.statements.own([t])]
+    if len(own) < 2:
+        return True
+    quoted = part[own[0] : own[-1] + 1]
+    sources = book.statements.sources
+    return any(list(s[n : n + len(quoted)]) == quoted for s in sources for n in range(len(s)))
 
 
 def _thin(book: Rulebook, headline: str) -> bool:

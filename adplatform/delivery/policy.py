@@ -25,7 +25,8 @@ class Rule(StrEnum):
     """How options are weighed."""
 
     CURRENT = "current"
-    """In proportion to the daily budgets as they are; equal parts where none is known. The first champion."""
+    """In proportion to the daily budgets as they are. The first champion. Options that have no budget yet, such as the
+    combinations of a new plan, have nothing to keep: they are weighed as by POSTERIOR."""
     POSTERIOR = "posterior"
     """By expected reward, water-filling."""
 
@@ -75,19 +76,12 @@ class BudgetPolicy(Message):
         Raises InputError as ``allocation.allocate`` does.
         """
         asked = self._tightened(request)
-        if self.rule is Rule.POSTERIOR:
-            answer = allocate(asked, self.version)
-        else:
-            bounds = limits(asked)
-            names = [o.option_id for o in request.options]
-            known = current or {}
-            weights = [float(known.get(n, 0)) for n in names]
-            if not all(w > 0 for w in weights):
-                weights = [1.0] * len(names)
-            answer = as_allocation(
-                asked, apportion(bounds.total, weights, bounds.low, bounds.high, names), self.version
-            )
-        return answer
+        names = [o.option_id for o in request.options]
+        weights = [float((current or {}).get(n, 0)) for n in names]
+        if self.rule is Rule.POSTERIOR or not all(w > 0 for w in weights):
+            return allocate(asked, self.version)
+        bounds = limits(asked)
+        return as_allocation(asked, apportion(bounds.total, weights, bounds.low, bounds.high, names), self.version)
 
     def _tightened(self, request: AllocationRequest) -> AllocationRequest:
         """The request with this policy's risk and, as far as the options can still take the budget, its largest share."""

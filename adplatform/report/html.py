@@ -40,7 +40,7 @@ def _best(ranking: SegmentRanking, limit: int = 8) -> list[SegmentScore]:
 def _ranking_picture(ranking: SegmentRanking) -> str:
     best = _best(ranking)
     picture = bars_with_intervals(
-        [f"{s.creative_id[:18]} → {s.segment_id}" for s in best],
+        [f"{s.creative_id[:18]} → {s.segment_id.replace('|', ', ')}" for s in best],
         [s.click_rate * 100 for s in best],
         [s.interval.low * 100 for s in best],
         [s.interval.high * 100 for s in best],

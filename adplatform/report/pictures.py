@@ -73,7 +73,7 @@ def plan_bars(plan: CampaignPlan) -> bytes:
     """Budget of each line of the plan."""
     made, axis = figure(height=0.8 + 0.3 * len(plan.lines))
     names = {c.creative_id: c.headline for c in plan.creatives}
-    labels = [f"{names[line.creative_id][:34]} → {line.segment_id}" for line in plan.lines]
+    labels = [f"{names[line.creative_id][:34]} → {line.segment_id.replace('|', ', ')}" for line in plan.lines]
     axis.barh(range(len(labels)), [float(line.budget) for line in plan.lines], color=INK)
     axis.set_yticks(range(len(labels)), labels, fontsize=8)
     axis.invert_yaxis()

@@ -1,0 +1,119 @@
+"""What the command line asks for, above assembly: plans from requests, status, decisions, rollback."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from adplatform import asset_keys as keys
+from adplatform.assembly import no_bars, orchestrator, segments
+from adplatform.contracts.brief import Brief
+from adplatform.contracts.creative import CreativeRequest
+from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.measurement import ExperimentDecision
+from adplatform.contracts.plan import CampaignPlan
+from adplatform.contracts.promotion import Promotion
+from adplatform.estimation import experiment_counts
+from adplatform.measurement.decisions import decide
+from adplatform.orchestrator.brief import load_brief, parse_sentence
+from adplatform.orchestrator.language.vocabulary import Vocabulary
+from adplatform.orchestrator.machine import Orchestrator
+from adplatform.orchestrator.resilience import within
+from adplatform.settings import Settings
+from adplatform.state import State
+
+
+def vocabulary(state: State) -> Vocabulary:
+    """The data's own labels, for reading a sentence."""
+    users = state.warehouse.read("select distinct region from dim_users where region is not null order by 1")
+    products = state.landing.read("campaigns").to_pylist()
+    known = segments(state)
+    return Vocabulary(
+        categories=sorted({p["product_category"] for p in products if p["product_category"]}),
+        audiences=sorted({s.audience for s in known if s.audience}),
+        age_bands=sorted({s.age_band for s in known if s.age_band}),
+        regions=users["region"].to_pylist(),
+        segments=known,
+        products={p["product_name"]: p["product_category"] for p in products if p["product_category"]},
+    )
+
+
+def read_request(state: State, request: str, today: date) -> Brief:
+    """A brief from a YAML path or a sentence. Raises InputError naming the field or what is missing."""
+    path = Path(request)
+    if path.suffix in {".yaml", ".yml"} or (len(request) < 250 and "\n" not in request and path.is_file()):
+        return load_brief(path)
+    from adplatform.creative.score import Embedder
+
+    no_bars()
+    embedder = Embedder.load(state.settings.embedding_model)
+    return parse_sentence(
+        request, today=today, known=vocabulary(state), embed=embedder.embed, currency=state.settings.currency
+    )
+
+
+def plan_request(config: Settings, request: str, *, seed: int, today: date) -> CampaignPlan:
+    """``adplatform plan``: read the request, plan it, keep the plan."""
+    state = State(config)
+    brief = read_request(state, request, today)
+    machine = orchestrator(state)
+    word_first(machine, brief, seed, config.copy_seconds)
+    plan = machine.plan(brief, seed=seed)
+    state.documents.put("plans", plan.plan_id, plan)
+    return plan
+
+
+def word_first(machine: Orchestrator, brief: Brief, seed: int, seconds: float) -> None:
+    """Have new texts worded before the plan's clock runs; they are kept, so its creative turn only reads them.
+
+    A language model on two cores writes for about 20 s. If it fails or takes longer than ``seconds``, the creative
+    turn times out or fails in its own deadline, a rule answers, and the trace says so.
+    """
+    if machine.creative is None:
+        return
+    agent = machine.creative
+    with suppress(AdPlatformError):
+        within(seconds, lambda: agent.creatives(CreativeRequest(brief=brief, seed=seed)))
+
+
+def experiment_status(config: Settings, name: str | None) -> list[ExperimentDecision]:
+    """Decisions kept by experiment_decisions, else computed now from the counts with the live posterior."""
+    state = State(config)
+    kept = state.documents.find(keys.EXPERIMENT_DECISIONS, "all", list[ExperimentDecision])
+    found = kept or [decide(c) for c in experiment_counts(state)]
+    if name is None:
+        return found
+    chosen = [d for d in found if d.experiment_id == name]
+    if not chosen:
+        known = ", ".join(d.experiment_id for d in found) or "there are none"
+        raise InputError(f"experiment {name}", "is unknown", f"choose from: {known}")
+    return chosen
+
+
+def status(config: Settings) -> dict[str, Any]:
+    """Agents with champion, since when and why; the data and its last day."""
+    state = State(config)
+    rows = []
+    for agent in (*keys.AGENTS, keys.COPY_MODEL, keys.INTERACTION_FACTORS):
+        history = state.registry.history(agent)
+        last = history[-1] if history else None
+        rows.append(
+            {"agent": agent, "champion": last.champion if last else None, "since": last.at if last else None,
+             "reason": last.reason if last else None}
+        )  # fmt: skip
+    built = config.warehouse.exists()
+    through = state.warehouse.data_through() if built else None
+    return {
+        "agents": rows,
+        "data_through": through.isoformat() if through else None,
+        "data_version": state.warehouse.data_version() if built else None,
+    }
+
+
+def rollback(config: Settings, agent: str) -> Promotion:
+    """Give the agent back its previous champion. Raises InputError for an unknown agent or when there is none before."""
+    if agent not in keys.AGENTS:
+        raise InputError(f"agent {agent}", "is unknown", f"choose from {', '.join(keys.AGENTS)}")
+    return State(config).registry.rollback(agent)
