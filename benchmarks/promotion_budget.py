@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adplatform.contracts.base import Interval
 from adplatform.contracts.brief import Objective
@@ -106,9 +105,8 @@ def _case(
     budgets = {r["campaign_id"]: Decimal(f"{r['daily_budget']:.2f}") for r in market.campaigns().to_pylist()}
     current = {c: budgets[c] for c in both}
     request = AllocationRequest(options=tuple(known[c] for c in both), budget=sum(current.values(), Decimal(0)))
-    daily = examples.filter(
-        pc.and_(pc.greater_equal(examples["event_day"], first), pc.less(examples["event_day"], end))
-    )
+    days = days_of(examples)
+    daily = examples.filter(pa.array((days >= first) & (days < end)))
     spent = daily.group_by(["campaign_id", "event_day"]).aggregate([("price", "sum")]).to_pylist()
     most = {c: max(r["price_sum"] for r in spent if r["campaign_id"] == c) for c in both}
     return BudgetCase(request, tuple(later[c] for c in both), current, most)
