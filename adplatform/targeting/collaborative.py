@@ -18,8 +18,9 @@ from adplatform.targeting.features import check_columns, numbers
 IGNORED_WEIGHT: Final = 0.1
 """Confidence in 'does not like' of an ignored impression, against 0.1 / click rate in 'likes' of a click."""
 TASTE: Final = 0.1
-"""Standard deviation, in log-odds, given to affinities. On a market of 50,000 users and three of 2,000 (not those of any
-claim) popularity with this much taste ordered users' ads better than either alone: AUC +0.007 and +0.011."""
+"""Standard deviation, in log-odds, given to affinities. Plain implicit ALS ordered users' ads worse than popularity (AUC
+0.52 against 0.59); popularity with this much taste gains 0.0036 [0.0020, 0.0053] on a market of 50,000 users, and
+can't be told from popularity on three of 2,000."""
 PRIOR_IMPRESSIONS: Final = 100.0
 
 
