@@ -27,7 +27,7 @@ from adplatform.orchestrator.machine import Orchestrator, Timeouts
 from adplatform.state import State
 from adplatform.stats.intervals import wilson
 from adplatform.targeting.agent import Targeting
-from adplatform.targeting.ranking import add_expected_clicks, representative
+from adplatform.targeting.ranking import add_expected_clicks, representative, shrinkage
 from adplatform.training import creatives, examples, serving_response
 
 T = TypeVar("T")
@@ -52,9 +52,11 @@ def targeting_agent(state: State) -> Targeting:
     model = serving_response(state)
     window = f"event_day > (select max(event_day) from training_examples) - interval {CONTEXT_DAYS} day"
     recent = examples(state, window)
-    table = add_expected_clicks(performance(state), examples(state, "is_matured and segment_id is not null"), model)
+    matured = examples(state, "is_matured and segment_id is not null")
+    table = add_expected_clicks(performance(state), matured, model)
     contexts = representative(recent, seed=state.settings.seed)
-    return Targeting(model, segments(state), table, contexts, state.settings.minimum_segment_users)
+    prior = shrinkage(matured, model)
+    return Targeting(model, segments(state), table, contexts, state.settings.minimum_segment_users, prior)
 
 
 def measurement_agent(state: State) -> Measurement:

@@ -54,7 +54,7 @@ class Creative:
         model: CopyModel | Callable[[], CopyModel] | None,
         embedder: Embedder,
         *,
-        texts_each: tuple[int, int] = (8, 5),
+        texts_each: tuple[int, int] = (10, 6),
     ) -> None:
         self._given, self._loaded = model, model if isinstance(model, CopyModel) else None
         self.embedder, self.texts_each = embedder, texts_each

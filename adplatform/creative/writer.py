@@ -35,8 +35,8 @@ class Writer:
     """Writes ``headlines`` and ``bodies`` for every slot."""
 
     model: CopyModel
-    headlines: int = 8
-    bodies: int = 5
+    headlines: int = 10
+    bodies: int = 6
 
     def write(
         self, book: Rulebook, wanted: Sequence[Slot], facts: Sequence[Sequence[str]], seed: int, rejected: Counter[str]
@@ -101,7 +101,7 @@ def _turned_away(book: Rulebook, sample: Sample, body: bool) -> str:
         return "thin"
     if not body and not _verbatim(book, sample.text):
         return "misquoted"
-    if _misnames(book, sample.text):
+    if _misnames(book, sample.text, body):
         return "misnamed"
     halves = (_PLAIN_HEADLINE, sample.text) if body else (sample.text, _PLAIN_BODY)
     broken = [r for r in book.check(halves[0], book.with_disclaimer(halves[1])) if body or r != "partial_claim"]
@@ -147,14 +147,18 @@ def _has_verb(book: Rulebook, part: list[str]) -> bool:
 
 
 def _verbatim(book: Rulebook, headline: str) -> bool:
-    """Whether the words from the first to the last that a headline quotes stand so in the brief."""
+    """Whether a headline quotes word for word, and does not stop inside a phrase ('no ads and no in-game')."""
     part = tokens(headline)
     own = [n for n, t in enumerate(part) if book.statements.own([t])]
-    if len(own) < 2:
+    if not own:
         return True
-    quoted = part[own[0] : own[-1] + 1]
-    sources = book.statements.sources
-    return any(list(s[n : n + len(quoted)]) == quoted for s in sources for n in range(len(s)))
+    quoted, last = part[own[0] : own[-1] + 1], own[-1] == len(part) - 1
+    for source in book.statements.sources:
+        for at in range(len(source) - len(quoted) + 1):
+            following = source[at + len(quoted) : at + len(quoted) + 1]
+            if list(source[at : at + len(quoted)]) == quoted and not (last and book.statements.own(following)):
+                return True
+    return False
 
 
 def _thin(book: Rulebook, headline: str) -> bool:
@@ -163,11 +167,14 @@ def _thin(book: Rulebook, headline: str) -> bool:
     return len(tokens(headline)) < 3 or len([t for t in tokens(headline) if t not in names]) < 2
 
 
-def _misnames(book: Rulebook, text: str) -> bool:
-    """Whether a text uses a part of the product's name alone ('Tern back pack')."""
+def _misnames(book: Rulebook, text: str, body: bool) -> bool:
+    """Whether a text uses a part of the product's name alone ('Tern back pack'), or hangs a thing on it ('X, a ...')."""
     name = book.brief.product.name
-    rest = text.replace(name, " ")
-    return any(part[:1].isupper() and re.search(rf"\b{re.escape(part)}\b", rest) for part in name.split()[:1])
+    if not body and re.match(rf"{re.escape(name)}, (?:an?|the)\b", text):
+        return True
+    described = set(tokens(book.brief.product.description))
+    alone = [t for t in tokens(text.replace(name, " ")) if t in set(tokens(name)) and len(t) > 2]
+    return any(t not in described for t in alone)
 
 
 def _echoes(book: Rulebook, headline: str, body: str) -> bool:

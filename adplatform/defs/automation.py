@@ -26,25 +26,25 @@ def jobs(present: frozenset[str]) -> list[Any]:
     groups = ("targeting", "measurement", "delivery")
     per_campaign = dg.AssetSelection.assets(*asset_keys.PER_CAMPAIGN)
     return [
-        dg.define_asset_job("landing_snapshots", selection=dg.AssetSelection.assets(*snapshots)),
-        dg.define_asset_job("landing_daily", selection=dg.AssetSelection.assets(*daily), partitions_def=DAILY),
-        dg.define_asset_job("behaviour", selection=dg.AssetSelection.groups("behaviour")),
+        dg.define_asset_job("land_snapshots", selection=dg.AssetSelection.assets(*snapshots)),
+        dg.define_asset_job("land_days", selection=dg.AssetSelection.assets(*daily), partitions_def=DAILY),
+        dg.define_asset_job("build_behaviour", selection=dg.AssetSelection.groups("behaviour")),
         dg.define_asset_job(
-            "agents",
+            "run_agents",
             selection=(dg.AssetSelection.groups(*groups) | dg.AssetSelection.assets(asset_keys.COPY_MODEL))
             - per_campaign,
         ),
-        dg.define_asset_job("campaigns", selection=per_campaign, partitions_def=CAMPAIGNS),
+        dg.define_asset_job("plan_campaigns", selection=per_campaign, partitions_def=CAMPAIGNS),
     ]
 
 
-@dg.schedule(cron_schedule="10 1 * * *", job_name="landing_snapshots", default_status=dg.DefaultScheduleStatus.STOPPED)
+@dg.schedule(cron_schedule="10 1 * * *", job_name="land_snapshots", default_status=dg.DefaultScheduleStatus.STOPPED)
 def nightly_snapshots(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Land the users, campaigns and creatives that were delivered in the night."""
     return dg.RunRequest(run_key=f"snapshots-{context.scheduled_execution_time:%Y-%m-%d}")
 
 
-@dg.schedule(cron_schedule="20 1 * * *", job_name="landing_daily", default_status=dg.DefaultScheduleStatus.STOPPED)
+@dg.schedule(cron_schedule="20 1 * * *", job_name="land_days", default_status=dg.DefaultScheduleStatus.STOPPED)
 def nightly_events(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Land yesterday's events; everything behind them follows by automation."""
     day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()

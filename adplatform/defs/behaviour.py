@@ -81,7 +81,7 @@ def assets() -> dg.AssetsDefinition:
         manifest=dbt_project.manifest_path,
         project=dbt_project,
         dagster_dbt_translator=Translator(),
-        name="behaviour",
+        name="dbt_build",
         pool=WAREHOUSE_POOL,
     )
     def behaviour(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:

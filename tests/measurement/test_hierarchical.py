@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from adplatform.contracts.errors import AgentError, InputError
 from adplatform.contracts.measurement import ExperimentCounts
@@ -35,6 +36,28 @@ def test_a_planted_effect_is_found_and_none_where_there_is_none(model: Hierarchi
     assert lifts[0].relative_interval.low < np.expm1(0.3) < lifts[0].relative_interval.high
     assert sum(0.005 < e.probability_positive < 0.995 for i, e in enumerate(lifts) if i not in (0, 4)) >= 7
     assert {e.method for e in lifts} == {"hierarchical"}
+
+
+def test_the_posterior_of_one_experiment_is_that_of_numerical_integration(model: HierarchicalLift) -> None:
+    # The sampler moves in steered coordinates; a Jacobian forgotten there would show here.
+    empty = [counts((0, 0), (0, 0)).model_copy(update={"experiment_id": f"empty{i}"}) for i in range(4)]
+    only = counts((30, 1_000), (48, 1_100))
+    posterior = model.sample([only, *empty], draws=4_000, seed=6)
+    rng = np.random.default_rng(0)
+    mean, scale = rng.normal(0, 0.2, 20_000), np.abs(rng.normal(0, 0.5, 20_000))
+    effect, base = np.linspace(-2, 2.5, 361), np.linspace(-4.5, -2, 201)
+    prior = np.array([(stats.t.pdf((e - mean) / scale, 4) / scale).mean() for e in effect])
+    c, t = base[None, :] - effect[:, None] / 2, base[None, :] + effect[:, None] / 2
+    log_density = 30 * c - 1_000 * np.logaddexp(0, c) + 48 * t - 1_100 * np.logaddexp(0, t)
+    log_density += np.log(prior)[:, None] + stats.norm.logpdf(base, -3.5, 2)
+    density = np.exp(log_density - log_density.max())
+    marginal = density.sum(axis=1) / density.sum()
+    logit = [np.log(r / (1 - r)) for r in (posterior.control_rate[:, 0], posterior.treatment_rate[:, 0])]
+    drawn_effect = logit[1] - logit[0]
+    assert drawn_effect.mean() == pytest.approx(float(marginal @ effect), abs=0.015)
+    for q in (0.025, 0.25, 0.75, 0.975):
+        exact = float(np.interp(q, marginal.cumsum(), effect + (effect[1] - effect[0]) / 2))
+        assert (drawn_effect < exact).mean() == pytest.approx(q, abs=0.02)
 
 
 def test_small_experiments_are_pulled_towards_the_others_and_large_ones_are_not(model: HierarchicalLift) -> None:
