@@ -82,12 +82,15 @@ def grammar(headline: str, body: str, names: frozenset[str] = frozenset()) -> li
 
 
 def _repeats(headline: str, body: str, names: frozenset[str]) -> bool:
-    """A word twice in a row, a content word three times, a sentence twice, or a body that opens as the headline does."""
+    """A word twice in a row, a content word three times (twice in the headline), a sentence twice, or a body that opens as the headline does."""
     for text in (headline, body):
         found = words(text)
         if any(a == b for a, b in itertools.pairwise(found)):
             return True
     function = word_list("function")
+    opening = [w for w in words(headline) if w not in function and w not in names]
+    if len(set(opening)) < len(opening):
+        return True
     counted = Counter(w for w in words(f"{headline} {body}") if w not in function and w not in names)
     if counted and counted.most_common(1)[0][1] > 2:
         return True

@@ -140,7 +140,7 @@ def _is_one(book: Rulebook, part: list[str]) -> bool:
 def _has_verb(book: Rulebook, part: list[str]) -> bool:
     """Whether the product's name is followed by a verb: a plain one that fits its number, or the statement's own."""
     names = tokens(book.brief.product.name)
-    verbs = _VERBS | {source[0] for source in book.statements.sources if source}
+    verbs = _VERBS | {source[0] for source in book.statements.sources if source and source[0].endswith("s")}
     verbs |= {"are"} if names[-1].endswith("s") else {"is"}
     after = [part[n + len(names) :][:2] for n in range(len(part)) if part[n : n + len(names)] == names]
     return all(not two or (two[0] in verbs and two[1:] != ["no"]) or two == ["has", "no"] for two in after)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from adplatform.contracts.agents import CreativeAgent
 from adplatform.contracts.brief import Appeal, Tone
@@ -249,3 +251,10 @@ def test_the_packaged_model_writes_copy_that_keeps_the_rules(smollm, embedder):
     assert made.generated == 96
     assert made.template_share < 1.0
     assert agent.creatives(CreativeRequest(brief=BRIEFS[0], seed=1)).model_dump_json() == made.model_dump_json()
+
+
+@pytest.mark.slow
+def test_templates_alone_fill_every_development_brief(embedder):
+    rows = yaml.safe_load((Path(__file__).parent / "tuning_briefs.yaml").read_text("utf-8"))
+    for brief in (make_brief(row) for row in rows):
+        assert_keeps_the_rules(Creative(None, embedder).creatives(CreativeRequest(brief=brief)), brief, embedder)
