@@ -110,7 +110,7 @@ class Statements:
         in_headline = len(sentences(headline))
         if any(not self._supported(p, HEADLINE_SHARE if n < in_headline else BODY_SHARE) for n, p in enumerate(parts)):
             rules.append("unsupported_claim")
-        if any(_is_number(t) and stem(t) not in self.stated for t in ad):
+        if any(_is_number(t) and stem(t) not in self.stated for t in ad) or any(map(self._unstated_time, parts)):
             rules.append("unstated_number")
         if any(is_claim(t) and stem(t) not in self.stated for t in ad) or self._comparison(parts):
             rules.append("unstated_claim")
@@ -160,7 +160,10 @@ class Statements:
         content = self._content(source)
         said = [t for t in self._content(part) if t in content]
         enough = len(said) >= share * len(content) or (share == HEADLINE_SHARE and len(said) == 1)
-        return enough and _within(own, self.own(source)) and _within(said, content) and _denies_as(part, said, source)
+        # 'The rubber comes from old tubes' must not become 'made from old tubes': a body keeps the beginning.
+        begins = share == HEADLINE_SHARE or said[:1] == content[:1]
+        whole = _within(own, self.own(source)) and _within(said, content)
+        return enough and begins and whole and _denies_as(part, said, source)
 
     def _whole(self, ad: list[str]) -> bool:
         """Whether each number and claim word of the ad stands with all of a statement it comes from."""
@@ -203,6 +206,15 @@ class Statements:
             if first not in word_list("negators")
         }
         return frozenset(said | {stem(w) for w in word_list("function")})
+
+    def _unstated_time(self, part: list[str]) -> bool:
+        """'a week', 'one minute', 'every month' are numbers too: the brief must have the pair."""
+        stated = {pair for source in self.sources for pair in itertools.pairwise(source)}
+        units = word_list("time_units")
+        return any(
+            first in {"a", "an", "one", "every", "each", "per"} and second in units and (first, second) not in stated
+            for first, second in itertools.pairwise(part)
+        )
 
     def _comparison(self, parts: list[list[str]]) -> bool:
         """'more ... than' or '-er than' that no statement has."""

@@ -76,6 +76,8 @@ def grammar(headline: str, body: str, names: frozenset[str] = frozenset()) -> li
         "—",
     }:
         rules.append("unfinished")
+    if any(w in word_list("open_ends") for text in (headline, body) for w in re.findall(r"([^\W\d_']+),", fold(text))):
+        rules.append("unfinished")
     if _repeats(headline, body, names):
         rules.append("repetition")
     return list(dict.fromkeys(rules))

@@ -60,7 +60,7 @@ def bare(brief: Brief, limit: int) -> list[tuple[str, str]]:
 def _longest(opener: str, fact: str, closer: str, headline: str, name: str, limit: int) -> str | None:
     """The fullest frame that fits. The product must be named: by the headline or by the body."""
     said = fact.removesuffix(".") == headline
-    named = name in headline
+    named = name in headline or len(name) + 5 > limit  # a name too long for the slot can't be asked for
     frames = (
         (opener, closer) if said else (opener, fact, closer),
         (opener, fact),
@@ -71,10 +71,6 @@ def _longest(opener: str, fact: str, closer: str, headline: str, name: str, limi
     )
     for frame in frames:
         body = " ".join(frame)
-        if (
-            len(body) <= limit
-            and not (said and fact in frame)
-            and (named or name in body or name not in opener + headline)
-        ):
+        if len(body) <= limit and not (said and fact in frame) and (named or name in body):
             return body
     return None

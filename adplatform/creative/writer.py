@@ -15,13 +15,16 @@ from adplatform.creative.facts import tokens
 from adplatform.creative.guidelines import Rulebook
 from adplatform.creative.prompts import parse, prompt
 from adplatform.creative.selection import Slot
-from adplatform.creative.text import examples, fold, sentences, stem
+from adplatform.creative.text import examples, fold, sentences, stem, word_list
 from adplatform.creative.vocabulary import Vocabulary, Words
 
 LEAST_HEADLINE: Final = -1.6
 LEAST_BODY: Final = -0.85
 """Least mean log-probability of a headline and of a body under the unconstrained model; read on development briefs."""
 _ARTICLES: Final = frozenset({"a", "an", "the", "one", "1"})
+_AUXILIARY: Final = frozenset(
+    ["a", "an", "the", "is", "are", "has", "have", "can", "will", "that", "which", "you", "it"]
+)
 _VERBS: Final = frozenset({"has", "can", "will", "does", "lets", "gives", "makes", "comes"})
 _SUBJECTS: Final = frozenset({"it", "it's", "this"})
 _TEMPERATURE: Final = {False: 0.7, True: 0.5}
@@ -53,7 +56,9 @@ class Writer:
                 (h, b, float(np.exp((hf + bf) / 2)))
                 for h, hf in heads[n].items()
                 for b, bf in bodies[n].items()
-                if not _echoes(book, h, b) and not book.check(h, book.with_disclaimer(b))
+                if book.brief.product.name in f"{h} {b}"
+                and not _echoes(book, h, b)
+                and not book.check(h, book.with_disclaimer(b))
             ]
             for n in range(len(wanted))
         ]
@@ -99,7 +104,7 @@ def _turned_away(book: Rulebook, sample: Sample, body: bool) -> str:
         return "prompt_leak"
     if not body and _thin(book, sample.text):
         return "thin"
-    if not body and not _verbatim(book, sample.text):
+    if not _verbatim(book, sample.text, body):
         return "misquoted"
     if _misnames(book, sample.text, body):
         return "misnamed"
@@ -130,7 +135,9 @@ def _is_one(book: Rulebook, part: list[str]) -> bool:
     """Whether 'X is a ...' quotes a statement that itself says what X is ('A cabin backpack for ...')."""
     names = tokens(book.brief.product.name)
     after = [part[n + len(names) :][:2] for n in range(len(part)) if part[n : n + len(names)] == names]
-    if not any(len(two) == 2 and two[0] in {"is", "are"} and two[1] in _ARTICLES for two in after):
+    if not any(
+        len(two) == 2 and two[0] in {"is", "are"} and (two[1] in _ARTICLES or two[1][0].isdigit()) for two in after
+    ):
         return True
     own = set(book.statements.own(part))
     described = [tokens(s) for s in sentences(book.brief.product.description)]
@@ -146,17 +153,29 @@ def _has_verb(book: Rulebook, part: list[str]) -> bool:
     return all(not two or (two[0] in verbs and two[1:] != ["no"]) or two == ["has", "no"] for two in after)
 
 
-def _verbatim(book: Rulebook, headline: str) -> bool:
-    """Whether a headline quotes word for word, and does not stop inside a phrase ('no ads and no in-game')."""
-    part = tokens(headline)
+def _verbatim(book: Rulebook, text: str, body: bool) -> bool:
+    """Whether each sentence quotes word for word, articles and auxiliaries aside.
+
+    A headline must not stop inside a phrase either ('no ads and no in-game').
+    """
+    return all(_quotes(book, tokens(s), body) for s in sentences(text))
+
+
+def _quotes(book: Rulebook, sentence: list[str], body: bool) -> bool:
+    part = [t for t in sentence if t not in _AUXILIARY]
     own = [n for n, t in enumerate(part) if book.statements.own([t])]
     if not own:
         return True
-    quoted, last = part[own[0] : own[-1] + 1], own[-1] == len(part) - 1
-    for source in book.statements.sources:
+    quoted = part[own[0] : own[-1] + 1]
+    for source in ([t for t in s if t not in _AUXILIARY] for s in book.statements.sources):
         for at in range(len(source) - len(quoted) + 1):
-            following = source[at + len(quoted) : at + len(quoted) + 1]
-            if list(source[at : at + len(quoted)]) == quoted and not (last and book.statements.own(following)):
+            if source[at : at + len(quoted)] != quoted:
+                continue
+            end, rest = at + len(quoted), part[own[-1] + 1 :]
+            while rest and source[end : end + 1] == rest[:1]:
+                end, rest = end + 1, rest[1:]
+            following = source[end : end + 1]
+            if body or rest or not following or following[0] in word_list("function"):
                 return True
     return False
 
@@ -171,6 +190,8 @@ def _misnames(book: Rulebook, text: str, body: bool) -> bool:
     """Whether a text uses a part of the product's name alone ('Tern back pack'), or hangs a thing on it ('X, a ...')."""
     name = book.brief.product.name
     if not body and re.match(rf"{re.escape(name)}, (?:an?|the)\b", text):
+        return True
+    if re.search(rf"\b[Aa]n? {re.escape(name)}\b", text):
         return True
     described = set(tokens(book.brief.product.description))
     alone = [t for t in tokens(text.replace(name, " ")) if t in set(tokens(name)) and len(t) > 2]
