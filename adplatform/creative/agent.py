@@ -186,16 +186,13 @@ class Creative:
             for n, (h, b, fluency) in enumerate(texts)
             for score in (brand(h, b, brief, float(fit[n])),)
         ]  # fmt: skip
-        chosen.take(found, self._readings(found, vectors, book))
+        chosen.take(found, self._readings(found, vectors))
 
-    def _readings(
-        self, found: Sequence[Candidate], vectors: NDArray[np.float32], book: Rulebook
-    ) -> list[NDArray[np.float32]]:
-        """Vectors of each ad without and with its disclaimer: neither reading may be near to another ad's."""
-        if not book.disclaimer:
-            return [v[None] for v in vectors]
+    def _readings(self, found: Sequence[Candidate], vectors: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Vectors of each ad's readings: with and without its disclaimer, its parts joined by a stop and by a blank."""
         whole = self.embedder.embed([ad_text(c.headline, c.body) for c in found])
-        return [np.stack(pair) for pair in zip(vectors, whole, strict=True)]
+        plain = self.embedder.embed([f"{c.headline} {c.body}" for c in found])
+        return [np.stack(readings) for readings in zip(vectors, whole, plain, strict=True)]
 
     def _variants(self, chosen: Selection) -> tuple[CopyVariant, ...]:
         found = [

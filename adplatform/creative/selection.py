@@ -14,6 +14,8 @@ from adplatform.contracts.creative import CopySource
 from adplatform.creative.text import fold, sentences
 
 LARGEST_COSINE: Final = 0.9
+_MARGIN: Final = 0.015
+"""A blank instead of a full stop between headline and body moved a cosine from 0.899 to 0.914 (held-out briefs)."""
 _SAMENESS: Final = 0.5
 """Weight of the largest cosine to a kept ad in maximal marginal relevance (Carbonell & Goldstein 1998)."""
 _REPEATED_SENTENCE: Final = 0.25
@@ -70,7 +72,9 @@ class Selection:
         order = []
         for index, (candidate, vector) in enumerate(zip(candidates, vectors, strict=True)):
             nearest = max((float((vector * other).sum(-1).max()) for other in self._vectors), default=0.0)
-            if nearest > LARGEST_COSINE - 1e-4 or any(fold(candidate.headline) == fold(k.headline) for k in self.kept):
+            if nearest > LARGEST_COSINE - _MARGIN or any(
+                fold(candidate.headline) == fold(k.headline) for k in self.kept
+            ):
                 self.turned_away += 1
                 continue
             worth = candidate.quality - _SAMENESS * nearest - _REPEATED_SENTENCE * self._repeated(candidate)

@@ -22,6 +22,7 @@ LEAST_HEADLINE: Final = -1.6
 LEAST_BODY: Final = -0.85
 """Least mean log-probability of a headline and of a body under the unconstrained model; read on development briefs."""
 _ARTICLES: Final = frozenset({"a", "an", "the", "one", "1"})
+_PLACES: Final = [[w] for w in ["in", "on", "at", "from", "by", "under", "for", "with", "to", "into"]]
 _AUXILIARY: Final = frozenset(
     ["a", "an", "the", "is", "are", "has", "have", "can", "will", "that", "which", "you", "it"]
 )
@@ -132,16 +133,33 @@ def _tells(book: Rulebook, body: str) -> bool:
 
 
 def _is_one(book: Rulebook, part: list[str]) -> bool:
-    """Whether 'X is a ...' quotes a statement that itself says what X is ('A cabin backpack for ...')."""
-    names = tokens(book.brief.product.name)
-    after = [part[n + len(names) :][:2] for n in range(len(part)) if part[n : n + len(names)] == names]
-    if not any(
-        len(two) == 2 and two[0] in {"is", "are"} and (two[1] in _ARTICLES or two[1][0].isdigit()) for two in after
-    ):
-        return True
-    own = set(book.statements.own(part))
+    """Whether what follows 'X is' or 'X has' is what the statement allows there.
+
+    'X is a ...' needs a description that says so ('A cabin backpack for ...'); 'X is made ...' a fact that begins with
+    the participle; 'X has ...' a thing, so neither a description nor a participle ('cast in Brno').
+    """
+    names, own = tokens(book.brief.product.name), book.statements.own(part)
+    starts = [n + len(names) for n in range(len(part)) if part[n : n + len(names)] == names]
+    facts = [tokens(f) for f in book.brief.product.facts]
     described = [tokens(s) for s in sentences(book.brief.product.description)]
-    return any(s[0] in _ARTICLES and own <= set(book.statements.own(s)) for s in described if s)
+
+    def quoted(sources: list[list[str]]) -> list[list[str]]:
+        return [s for s in sources if s and set(own) <= set(book.statements.own(s))]
+
+    for verb, first in ((part[n], part[n + 1]) for n in starts if n + 1 < len(part)):
+        thing = first in _ARTICLES or first[0].isdigit()
+        if verb in {"is", "are"}:
+            if thing and not any(s[0] in _ARTICLES for s in quoted(described)):
+                return False
+            participle = any(s[0] == first and first[-1] != "s" for s in quoted(facts))
+            plural = verb == "are" and any(s[0] == first for s in quoted(described))
+            if not (thing or participle or plural):
+                return False
+        if verb == "has" and (
+            quoted(described) or any(s[0] == first and s[1:2] in _PLACES and not thing for s in quoted(facts))
+        ):
+            return False
+    return True
 
 
 def _has_verb(book: Rulebook, part: list[str]) -> bool:
