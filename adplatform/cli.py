@@ -154,7 +154,7 @@ def dev(port: Annotated[int, typer.Option(help="Port on the loopback.")] = 3000)
     with instance() as found:
         console.print(f"state in {settings().home}; {len(found.get_dynamic_partitions('campaigns'))} campaigns")
     command = [str(Path(sys.executable).with_name("dagster")), "dev", "-w", str(REPOSITORY / "workspace.yaml")]
-    os.chdir(REPOSITORY)
+    os.chdir(settings().home)  # in a folder with a dagster.yaml of its own, dagster warns that it does not read it
     # dagster dev is on the loopback by its default; said here so that it stays there.
     os.execv(command[0], [*command, "-h", "127.0.0.1", "-p", str(port)])
 

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     currency: str | None = Field(
         default=None, pattern=r"^[A-Z]{3}$", description="Currency of a sentence that names none."
     )
+    automation: bool = Field(default=True, description="Whether declarative automation runs by default.")
     language_model: str = Field(default="packaged", description="'packaged' (SmolLM2), a local path, or a hub name.")
     embedding_model: str = Field(default="packaged", description="'packaged' (MiniLM), a local path, or a hub name.")
     dbt_threads: int = Field(default=2, ge=1)

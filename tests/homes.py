@@ -38,7 +38,12 @@ def adplatform(home: Path, *arguments: str, **environment: str) -> Ran:
 
 @pytest.fixture(scope="session")
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``adplatform demo`` at tiny scale, one campaign planned, no claims; made once for all workers."""
+    """``adplatform demo`` at tiny scale, one campaign planned, no claims; made once for all workers.
+
+    ADPLATFORM_TEST_HOME names one that is made already, for a developer who runs one test again and again.
+    """
+    if os.environ.get("ADPLATFORM_TEST_HOME"):
+        return Path(os.environ["ADPLATFORM_TEST_HOME"])
     root = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         root = root.parent

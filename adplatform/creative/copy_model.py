@@ -126,7 +126,7 @@ class _Sampling:
             positions = (mask.sum(-1, keepdim=True) - 1).clamp(min=0)
             step = self.owner.model(
                 input_ids=torch.tensor(chosen)[:, None], attention_mask=mask, position_ids=positions,
-                past_key_values=cache, use_cache=True,
+                cache=cache, use_cache=True,
             )  # fmt: skip
             logits = step.logits[:, -1]
         return [

@@ -32,7 +32,7 @@ def definitions() -> dg.Definitions:
         ],
         jobs=automation.jobs(present),
         schedules=[automation.nightly_snapshots, automation.nightly_events],
-        sensors=[automation.AUTOMATION, automation.dead_runs],
+        sensors=[automation.automation(), automation.dead_runs],
         resources={"platform": Platform()},
         executor=dg.in_process_executor,
     )

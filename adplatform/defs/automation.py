@@ -8,6 +8,7 @@ import dagster as dg
 from adplatform import asset_keys
 from adplatform.defs.runs import recover
 from adplatform.partitions import CAMPAIGNS, DAILY
+from adplatform.settings import settings
 
 READY = (
     dg.AutomationCondition.eager().without(~dg.AutomationCondition.any_deps_missing())
@@ -58,10 +59,16 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"failed dead runs: {', '.join(found)}" if found else "no dead run")
 
 
-AUTOMATION = dg.AutomationConditionSensorDefinition(
-    "automation",
-    target=dg.AssetSelection.all(),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,
-)
-"""Stopped by Dagster's default; defined as running."""
+def automation() -> dg.AutomationConditionSensorDefinition:
+    """The sensor behind declarative automation: stopped by Dagster's default, running by ours.
+
+    Its runs come after those that a person launches.
+    """
+    running = dg.DefaultSensorStatus.RUNNING if settings().automation else dg.DefaultSensorStatus.STOPPED
+    return dg.AutomationConditionSensorDefinition(
+        "automation",
+        target=dg.AssetSelection.all(),
+        default_status=running,
+        minimum_interval_seconds=30,
+        run_tags={"dagster/priority": "-1"},
+    )

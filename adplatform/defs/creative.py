@@ -10,7 +10,6 @@ import dagster as dg
 from adplatform import assembly, training
 from adplatform import asset_keys as keys
 from adplatform.contracts.creative import CreativeRequest
-from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform
 from adplatform.partitions import CAMPAIGNS
 
@@ -39,7 +38,7 @@ def copy_model(platform: Platform) -> dg.MaterializeResult:
 
 @dg.asset(
     **COMMON, deps=[keys.COPY_MODEL, "campaigns"], partitions_def=CAMPAIGNS, kinds={"huggingface", "python"},
-    name=keys.CAMPAIGN_CREATIVES, automation_condition=READY,
+    name=keys.CAMPAIGN_CREATIVES, automation_condition=dg.AutomationCondition.on_missing(),
 )  # fmt: skip
 def campaign_creatives(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """5 to 10 ad texts for the campaign's brief, scored for relevance, diversity and brand."""

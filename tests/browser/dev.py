@@ -45,7 +45,12 @@ def free_port() -> int:
 def running(home: Path, log: Path) -> Iterator[Dev]:
     """Start ``adplatform dev``, wait until it answers with the code loaded, and end it with its children."""
     port = free_port()
-    env = {**os.environ, "ADPLATFORM_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    env = {
+        **os.environ,
+        "ADPLATFORM_HOME": str(home),
+        "DAGSTER_HOME": str(home / "dagster"),
+        "ADPLATFORM_AUTOMATION": "false",
+    }
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "adplatform.cli", "dev", "--port", str(port)],
