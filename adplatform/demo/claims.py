@@ -11,7 +11,7 @@ from adplatform.settings import Settings
 Progress = Callable[[float], None]
 Check = Callable[[Settings, Progress], list[Claim]]
 
-_WORLDS = ("coverage", "looks", "calibration", "ranking", "promotion", "fallbacks", "thesis")
+_WORLDS = ("coverage", "looks", "calibration", "ranking", "promotion", "fallbacks")
 _HOME = ("leak", "consent")
 
 
@@ -31,6 +31,19 @@ def _home(name: str) -> Check:
     return check
 
 
+def _thesis(config: Settings, progress: Progress) -> list[Claim]:
+    """Materialize the comparison as the asset that it is, and read what it kept."""
+    from adplatform import asset_keys as keys
+    from adplatform.definitions import defs
+    from adplatform.defs.runs import instance
+    from adplatform.launch import materialize
+    from adplatform.state import State
+
+    with instance(config) as found:
+        materialize(defs, found, f"key:{keys.MULTI_AGENT_VS_SINGLE_MODEL}")
+    return [State(config).documents.get(keys.MULTI_AGENT_VS_SINGLE_MODEL, "all", Claim)]
+
+
 def _open_bandit(config: Settings, progress: Progress) -> list[Claim]:
     """The Open Bandit log valued by us and by obp from the same rows."""
     from adplatform.state import State
@@ -45,5 +58,5 @@ def for_dataset(name: str) -> dict[str, Check]:
     """Claims of a data set: those that need known truth only where there is a simulator."""
     home = {n: _home(n) for n in _HOME}
     if name == "simulated":
-        return {**{n: _world(n) for n in _WORLDS}, **home}
+        return {**{n: _world(n) for n in _WORLDS}, "thesis": _thesis, **home}
     return {"open-bandit": _open_bandit, "leak": home["leak"]}

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from adplatform.contracts.claims import Claim
 from adplatform.contracts.targeting import SegmentRanking, SegmentScore
-from adplatform.report.pictures import bars_with_intervals, data_uri, lift_forest, plan_bars
+from adplatform.report.pictures import bars_with_intervals, data_uri, lift_forest, plan_bars, regret_bars
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("adplatform.report", "templates"),
@@ -60,5 +60,6 @@ def render(dataset: dict[str, Any], summary: dict[str, Any], found: dict[str, An
         meaning=WHAT_IT_MEANS,
         plan_pictures={p.plan_id: data_uri(plan_bars(p)) for p in plans},
         ranking_pictures={k: _ranking_picture(r) for k, r in found.get("rankings", {}).items() if r.scores},
+        versus_picture=data_uri(regret_bars(found["versus"].detail)) if found.get("versus") else None,
         lift_picture=data_uri(lift_forest(found["decisions"])) if found.get("decisions") else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adplatform.contracts.measurement import ExperimentDecision
@@ -107,5 +107,21 @@ def response_plot(curves: Sequence[ResponseCurve]) -> bytes:
         axis.fill_between(spend, low, high, alpha=0.15, color=line.get_color(), lw=0)
     axis.set_xlabel("daily spend, in currency")
     axis.set_ylabel("expected daily reward")
+    axis.legend(frameon=False, fontsize=8)
+    return png(made)
+
+
+def regret_bars(detail: Mapping[str, Any]) -> bytes:
+    """Normalised regret of both contenders, all campaigns and by objective; shorter is better."""
+    made, axis = figure(height=2.6)
+    everything = {name: detail["regret"][name]["mean"] for name in ("multi", "single")}
+    parts = {"all campaigns": everything, **detail["by_objective"]}
+    rows = [(name, regret) for name, regret in parts.items() if "multi" in regret]
+    for number, (_, regret) in enumerate(rows):
+        axis.barh(number - 0.18, regret["multi"], 0.34, color=INK, label="several agents" if number == 0 else None)
+        axis.barh(number + 0.18, regret["single"], 0.34, color=SOFT, label="one single model" if number == 0 else None)
+    axis.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axis.invert_yaxis()
+    axis.set_xlabel("share of the possible gain that was missed")
     axis.legend(frameon=False, fontsize=8)
     return png(made)
