@@ -24,8 +24,9 @@ demo: setup ## run the whole loop once on the simulated market; prints where the
 	$(BIN)/adplatform demo
 
 test: setup lint ## run every check and test (under 20 minutes on two cores)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=
-	$(BIN)/coverage combine --quiet --append || true
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n 2 --ignore tests/browser --cov --cov-report=
+	$(BIN)/python -m pytest tests/browser --cov --cov-append --cov-report=  # a daemon of its own: not beside other tests
 	$(BIN)/coverage report
 
 lint: setup ## style, types and import rules

@@ -17,7 +17,7 @@ import pytest
 from tests.browser.dev import SCREENSHOTS, Dev, page, running
 from tests.homes import REPOSITORY, adplatform
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dev"), pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 ALLOWED = (
     # Dagster's own, on every start of the pinned version.
