@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 ALLOWED = (
     # Dagster's own, on every start of the pinned version.
     r"BetaWarning|PreviewWarning|SupersessionWarning",
+    # dbt's closing line of a build without an error.
+    r"^Done\. PASS=\d+ WARN=\d+ ERROR=0 ",
     # dagster-dbt logs a relationship test as an observation where the run holds one of its two models alone.
     r"Logging an `AssetObservation` instead of an `AssetCheckResult` for dbt test",
 )
