@@ -25,8 +25,8 @@ demo: setup ## run the whole loop once on the simulated market; prints where the
 
 test: setup lint ## run every check and test (under 20 minutes on two cores)
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --ignore tests/browser --cov --cov-report=
-	$(BIN)/python -m pytest tests/browser --cov --cov-append --cov-report=  # a daemon of its own: not beside other tests
+	$(BIN)/python -m pytest -n 2 --ignore tests/browser --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest tests/browser --cov --cov-append --cov-report= --cov-fail-under=0  # a daemon of its own: not beside other tests
 	$(BIN)/coverage report
 
 lint: setup ## style, types and import rules
