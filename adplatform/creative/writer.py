@@ -172,22 +172,25 @@ def _has_verb(book: Rulebook, part: list[str]) -> bool:
 
 
 def _verbatim(book: Rulebook, text: str, body: bool) -> bool:
-    """Whether each sentence quotes word for word, articles and auxiliaries aside.
+    """Whether each sentence quotes word for word, articles, auxiliaries and the product's whole name aside.
 
-    A headline must not stop inside a phrase either ('no ads and no in-game').
+    A word of the name used alone counts as quoted: 'about a mask' is no quotation of 'about 25 masks'. A headline must
+    not stop inside a phrase either ('no ads and no in-game').
     """
-    return all(_quotes(book, tokens(s), body) for s in sentences(text))
+    return all(_quotes(book, tokens(s.replace(book.brief.product.name, " ")), body) for s in sentences(text))
 
 
 def _quotes(book: Rulebook, sentence: list[str], body: bool) -> bool:
+    stated = book.statements
     part = [t for t in sentence if t not in _AUXILIARY]
-    own = [n for n, t in enumerate(part) if book.statements.own([t])]
+    own = [n for n, t in enumerate(part) if not stated.plain(t)]
     if not own:
         return True
-    quoted = part[own[0] : own[-1] + 1]
-    for source in ([t for t in s if t not in _AUXILIARY] for s in book.statements.sources):
+    quoted = [stem(t) for t in part[own[0] : own[-1] + 1]]
+    for source in ([t for t in s if t not in _AUXILIARY] for s in stated.sources):
+        stems = [stem(t) for t in source]
         for at in range(len(source) - len(quoted) + 1):
-            if source[at : at + len(quoted)] != quoted:
+            if stems[at : at + len(quoted)] != quoted:
                 continue
             end, rest = at + len(quoted), part[own[-1] + 1 :]
             while rest and source[end : end + 1] == rest[:1]:
@@ -195,7 +198,7 @@ def _quotes(book: Rulebook, sentence: list[str], body: bool) -> bool:
             following = source[end : end + 1]
             if body or rest or not following or following[0] in word_list("function"):
                 return True
-    return False
+    return set(quoted) <= stated.named  # the category or the audience, named by the brief but in no statement
 
 
 def _thin(book: Rulebook, headline: str) -> bool:

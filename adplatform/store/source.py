@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,20 +85,14 @@ def _read_csv(spec: Table, path: Path) -> Source:
     convert = pc_csv.ConvertOptions(
         column_types={name: pa.string() for name in spec.names}, strings_can_be_null=True, null_values=[""]
     )
-    invalid: list[pc_csv.InvalidRow] = []
-
-    def remember(row: pc_csv.InvalidRow) -> str:
-        invalid.append(row)
-        return "error"
-
-    parse = pc_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=remember)
+    # No invalid_row_handler: a reader thread that lets go of a Python callable while the interpreter ends aborts it.
+    parse = pc_csv.ParseOptions(newlines_in_values=True)
     read = pc_csv.ReadOptions(block_size=8 << 20)
     try:
         table = pc_csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
     except pa.ArrowException as error:
         _refuse_encoding(path)
-        if invalid:
-            _refuse_width(spec, path, invalid[0])
+        _refuse_width(spec, path)
         raise InputError(str(path), f"the file is not readable as CSV ({_first_line(error)})", CSV_MEND) from error
     return Source(str(path), table, lines=_line_count(path) == table.num_rows + 1)
 
@@ -122,21 +117,18 @@ def _refuse_encoding(path: Path) -> None:
                 return
 
 
-def _refuse_width(spec: Table, path: Path, row: pc_csv.InvalidRow) -> None:
-    number = row.number if row.number is not None else _number_of(path, row.text)
-    where = str(path) if number is None else f"{path}, row {number - 1} (line {number})"
-    problem = f"{row.actual_columns} cells where the header has {row.expected_columns}: {row.text[:60]!r}"
-    raise InputError(where, problem, f"give one cell for each column of {spec.name}; quote values that hold commas")
-
-
-def _number_of(path: Path, text: str) -> int | None:
-    """The line that reads ``text``; Arrow does not number rows that it reads on several threads."""
-    wanted = text.encode()
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
-            if line.rstrip(b"\r\n") == wanted:
-                return number
-    return None
+def _refuse_width(spec: Table, path: Path) -> None:
+    """Raise InputError at the first row that has not as many cells as the header, if there is one."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.reader(handle)
+        header = next(reader, [])
+        for number, cells in enumerate(reader, start=1):
+            if cells and len(cells) != len(header):
+                where = f"{path}, row {number} (line {reader.line_num})"
+                problem = f"{len(cells)} cells where the header has {len(header)}: {','.join(cells)[:60]!r}"
+                raise InputError(
+                    where, problem, f"give one cell for each column of {spec.name}; quote values that hold commas"
+                )
 
 
 def _line_count(path: Path) -> int:
