@@ -42,7 +42,7 @@ def _print(result: BenchmarkReport) -> None:
         )
     for claim in result.claims:
         state = {True: "holds", False: "DOES NOT HOLD", None: "cannot tell"}[claim.holds]
-        console.print(f"{claim.claim}: {state}; figure {claim.figure}, n {claim.n}", markup=False)
+        console.print(f"{claim.name}: {claim.claim}: {state}; figure {claim.figure}, n {claim.n}", markup=False)
 
 
 def prove(again: bool, reduced: bool, only: list[str]) -> int:

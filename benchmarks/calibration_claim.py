@@ -56,6 +56,7 @@ def run(scale: str, seeds: Sequence[int], progress: Callable[[float], None] | No
         least = min(r.clicks for r in readings)
         detail["cannot_tell"] = f"{least:,} held-out clicks, needs {DECIDABLE_CLICKS:,}: run it at scale small"
     return Claim(
+        name="calibration",
         claim=f"on held-out days {MINIMUM_INSIDE} of {BINS} bins lie inside, observed over expected in {low} to {high}, "
         f"{MINIMUM_GAP_CLOSED:.0%} of the log-loss gap to the oracle closed",
         figure=float(np.mean([r.closed for r in readings])),

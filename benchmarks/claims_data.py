@@ -90,6 +90,7 @@ def leak(settings: Settings, cuts: int = 2) -> Claim:
                     compared += int(rows[0])
                 leaky += _differences(connection, _LEAKY, day)
     return Claim(
+        name="leak",
         claim="features as of a day are the same when every event from that day on is removed",
         figure=float(different), holds=(different == 0 and leaky > 0) if compared else None, n=compared,
         detail={"cut_days": [d.isoformat() for d in days], "twin_leaky_rows_that_differ": leaky},
@@ -136,6 +137,7 @@ def consent(settings: Settings) -> Claim:
         users = int(connection.execute("select count(*) from withheld").fetchone()[0])
     total = sum(where.values())
     return Claim(
+        name="consent",
         claim="no table of the warehouse holds the id of a user without consent",
         figure=float(total), holds=(total == 0) if users and raw else None, n=users,
         detail={"columns_searched": len(columns), "found_in": where, "twin_events_in_landing": raw},

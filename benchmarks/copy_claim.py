@@ -109,7 +109,8 @@ def run(write: Path | None = SAMPLES, converted: Path | None = None, seed: int =
         )
     details = [_judge(brief, answer, seconds) for brief, answer, seconds in made]
     claim = Claim(
-        claim="copy", figure=float(min(d["variants"] for d in details)), n=len(details),
+        name="copy", claim="at least 5 variants survive each brief, no pair with cosine over 0.9, none breaks a rule",
+        figure=float(min(d["variants"] for d in details)), n=len(details),
         holds=all(d["variants"] >= 5 and d["largest_cosine"] <= 0.9 and not d["violations"] for d in details),
         detail={"briefs": details, "template_share": _share(made)},
     )  # fmt: skip

@@ -142,7 +142,8 @@ def conclude(judged: list[Judged], detail: dict[str, Any]) -> Claim:
     ratio = float(sum(j.width for j in judged) / sum(j.plain_width for j in judged))
     inside = all(third_band[0] <= t["coverage"] <= third_band[1] for t in thirds)
     return Claim(
-        claim="coverage: the 95 % lift interval of the hierarchical model holds the truth in 93.5 to 96.5 %",
+        name="coverage",
+        claim="the 95 % lift interval of the hierarchical model holds the truth in 93.5 to 96.5 %",
         figure=coverage,
         holds=band[0] <= coverage <= band[1] and inside and ratio <= WIDEST,
         n=n,

@@ -163,7 +163,9 @@ def run(progress: Callable[[float], None] | None = None, setup: Setup | None = N
         "problems": problems,
     }
     text = f"each agent failing in {len(KINDS)} ways: a valid plan within {SECONDS:g} s, and its trace says so"
-    return Claim(claim=text, figure=good / len(cells), holds=good == len(cells), n=len(cells), detail=detail)
+    return Claim(
+        name="fallbacks", claim=text, figure=good / len(cells), holds=good == len(cells), n=len(cells), detail=detail
+    )
 
 
 def _bounded(timeouts: Timeouts) -> Timeouts:

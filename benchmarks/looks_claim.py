@@ -118,7 +118,8 @@ def conclude(cells: dict[str, dict[str, Any]], detail: dict[str, Any]) -> Claim:
     null, planted = ([c for name, c in cells.items() if name.startswith("none") is none] for none in (True, False))
     worst = max(c["false"] for c in null)
     return Claim(
-        claim="looks: without effect 'ship' or 'pause' ever comes in at most 5 %; with 20 % the right one in at least 80 %",
+        name="looks",
+        claim="without effect 'ship' or 'pause' ever comes in at most 5 %; with 20 % the right one in at least 80 %",
         figure=worst,
         holds=all(c["false_upper_bound"] <= MOST_FALSE for c in null)
         and all(c["right"] >= LEAST_RIGHT and c["wrong"] <= MOST_WRONG for c in planted),

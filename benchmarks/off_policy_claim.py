@@ -125,7 +125,8 @@ def run(n: int = 1000, seed: int = 104, progress: Callable[[float], None] | None
     held = sum(s[1] for s in seen.values())
     coverage = held / judged
     return Claim(
-        claim="off-policy: the 95 % doubly robust interval holds the true value in 93 to 97 % of simulated logs",
+        name="off-policy",
+        claim="the 95 % doubly robust interval holds the true value in 93 to 97 % of simulated logs",
         figure=coverage,
         holds=BAND[0] <= coverage <= BAND[1] and control / judged < BAND[0],
         n=judged,

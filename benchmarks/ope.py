@@ -113,7 +113,8 @@ def run() -> BenchmarkReport:
     compared.append(distribution_row())
     largest = max(distance for _, distance in compared)
     claim = Claim(
-        claim="ope: our values equal obp's within 1e-9 on the same logs",
+        name="ope-identical",
+        claim="our values equal obp's within 1e-9 on the same logs",
         figure=largest, holds=largest <= TOLERANCE, n=len(compared),
     )  # fmt: skip
     rows = tuple(row for row, _ in compared)

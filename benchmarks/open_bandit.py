@@ -125,12 +125,12 @@ def claims(reports: Mapping[str, dict[str, Any]]) -> list[Claim]:
     ]
     verdicts = {c: {"verdict": r["verdict"], "reason": r["reason"]} for c, r in reports.items()}
     return [
-        Claim(claim="open-bandit-identical: IPS, SNIPS, DM, DR and the action distribution equal obp's within 1e-9",
+        Claim(name="open-bandit-identical", claim="IPS, SNIPS, DM, DR and the action distribution equal obp's within 1e-9",
               figure=largest, holds=whole and largest <= TOLERANCE, n=n),
-        Claim(claim="open-bandit-weights: the mean weight lies within 4 standard errors of 1 in every campaign",
+        Claim(name="open-bandit-weights", claim="the mean weight lies within 4 standard errors of 1 in every campaign",
               figure=distance, holds=whole and distance <= MEAN_WEIGHT_LIMIT, n=n),
-        Claim(claim="open-bandit-control: with the items' weights reversed IPS, SNIPS and DR give another answer",
+        Claim(name="open-bandit-control", claim="with the items' weights reversed IPS, SNIPS and DR give another answer",
               figure=change, holds=whole and all(r["reversed_control"]["differs"] for r in reports.values()), n=n),
-        Claim(claim="open-bandit-floor: a log under the floors gets no verdict, one above them gets one",
+        Claim(name="open-bandit-floor", claim="a log under the floors gets no verdict, one above them gets one",
               figure=float(sum(told)), holds=whole and told == over, n=len(reports), detail=verdicts),
     ]  # fmt: skip

@@ -38,7 +38,7 @@ def _section(result: BenchmarkReport) -> list[str]:
         )
     for claim in result.claims:
         state = {True: "holds", False: "**does not hold**", None: "cannot tell"}[claim.holds]
-        lines += ["", f"- {claim.claim}: figure {_number(claim.figure)}, n {claim.n:,}: {state}"]
+        lines += ["", f"- `{claim.name}`: {claim.claim}: figure {_number(claim.figure)}, n {claim.n:,}: {state}"]
     return [*lines, ""]
 
 

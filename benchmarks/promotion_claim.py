@@ -205,7 +205,8 @@ def claim(worlds: Sequence[Sequence[Judged]]) -> Claim:
     rates = [p["promoted"] / p["n"] for p in power.values() if p["n"]]
     holds = None if len(rates) < len(power) else not wrong and by_design and min(rates) >= POWER
     return Claim(
-        claim="promotion",
+        name="promotion",
+        claim="no challenger is let in that the oracle calls worse; at least 80 % of those that are far better are",
         figure=float(len(wrong)),
         holds=False if wrong else holds,
         n=len(every),

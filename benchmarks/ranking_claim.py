@@ -57,6 +57,7 @@ def run(scale: str, seeds: Sequence[int], progress: Callable[[float], None] | No
         "markets": [r._asdict() for r in readings],
     }
     return Claim(
+        name="ranking",
         claim=f"(NDCG - random) / (oracle - random) of segments at least {MINIMUM_GAIN}, and above raw click rate",
         figure=float(ours.mean()),
         holds=bool(ours.mean() >= MINIMUM_GAIN and gain.low > 0) if len(readings) >= DECIDABLE_SEEDS else None,

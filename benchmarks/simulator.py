@@ -86,6 +86,7 @@ def run() -> BenchmarkReport:
         ),
         claims=(
             Claim(
+                name="simulator-memory",
                 claim="one medium day is written in under 4 GiB of memory",
                 figure=medium["peak"] / 2**30,
                 holds=medium["peak"] / 2**30 < _MEMORY_GIB,

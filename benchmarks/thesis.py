@@ -172,7 +172,8 @@ def claim(worlds: Sequence[dict[str, Any]]) -> Claim:
     holds = None if found is None or found.low <= 0 <= found.high else found.low > 0
     verdict = {True: "the multi-agent plan wins", False: "the single model wins", None: "a tie"}[holds]
     return Claim(
-        claim="thesis",
+        name="thesis",
+        claim="the multi-agent plan loses less of the oracle's value than one single model that does everything",
         figure=float((single - multi).mean()),
         holds=holds,
         n=len(worlds),

@@ -122,6 +122,7 @@ def run(scale: str = "small", runs: int = 3) -> BenchmarkReport:
         _row("dbt process that makes one view (the floor), seconds", empty, peer),
     )
     claim = Claim(
+        name="warehouse-equal",
         claim="after the incremental day impressions, clicks and spend by day and campaign equal the aggregate's",
         figure=float(equal), holds=equal, n=len(expected),
     )  # fmt: skip

@@ -8,8 +8,12 @@ from adplatform.contracts.base import Message
 
 
 class Claim(Message):
-    """One line that was promised; ``holds`` is computed from the figures of this run, None where it cannot tell."""
+    """One line that was promised; ``holds`` is computed from the figures of this run, None where it cannot tell.
 
+    ``name`` is what machines find it by, ``claim`` the sentence that is judged.
+    """
+
+    name: str
     claim: str
     figure: float | None
     holds: bool | None

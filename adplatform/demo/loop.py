@@ -85,7 +85,7 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
         console.print(f"failed: {failure}", markup=False, soft_wrap=True)
     for claim in claims:
         state = {True: "holds", False: "DOES NOT HOLD", None: "cannot tell"}[claim.holds]
-        console.print(f"claim {claim.claim}: {state} (figure {claim.figure}, n {claim.n})", markup=False)
+        console.print(f"claim {claim.name}: {state} (figure {claim.figure}, n {claim.n})", markup=False)
     return DemoResult(path, summary, not stages.failures and all(c.holds is not False for c in claims))
 
 
