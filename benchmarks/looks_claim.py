@@ -114,15 +114,22 @@ def run(
 
 
 def conclude(cells: dict[str, dict[str, Any]], detail: dict[str, Any]) -> Claim:
-    """Holds when both nulls have an upper 97.5 % bound of at most 5 %, and each planted sign at least 80 % right, 1 % wrong."""
+    """Holds when both nulls have an upper 97.5 % bound of at most 5 %, and each planted sign at least 80 % right, 1 % wrong.
+
+    Broken when a bound says that a limit is passed; in between ``n`` is too small to tell.
+    """
     null, planted = ([c for name, c in cells.items() if name.startswith("none") is none] for none in (True, False))
-    worst = max(c["false"] for c in null)
+    holds = all(c["false_upper_bound"] <= MOST_FALSE for c in null) and all(
+        c["right"] >= LEAST_RIGHT and c["wrong"] <= MOST_WRONG for c in planted
+    )
+    broken = any(c["false_lower_bound"] > MOST_FALSE for c in null) or any(
+        c["right_upper_bound"] < LEAST_RIGHT or c["wrong_lower_bound"] > MOST_WRONG for c in planted
+    )
     return Claim(
         name="looks",
         claim="without effect 'ship' or 'pause' ever comes in at most 5 %; with 20 % the right one in at least 80 %",
-        figure=worst,
-        holds=all(c["false_upper_bound"] <= MOST_FALSE for c in null)
-        and all(c["right"] >= LEAST_RIGHT and c["wrong"] <= MOST_WRONG for c in planted),
+        figure=max(c["false"] for c in null),
+        holds=True if holds else False if broken else None,
         n=min(c["n"] for c in null),
         detail={**detail, "cells": cells},
     )
@@ -134,16 +141,23 @@ def _cell(ended: list[tuple[Action, int]], lift: float) -> dict[str, Any]:
     cell: dict[str, Any] = {"n": n, "shipped": shipped / n, "paused": paused / n}
     if lift == 0:
         false = shipped + paused
-        return {**cell, "false": false / n, "false_upper_bound": rate_upper_bound(false, n, 0.975)}
+        return {**cell, "false": false / n, **_bounds("false", false, n)}
     right, wrong = (shipped, paused) if lift > 0 else (paused, shipped)
     decided = [day for action, day in ended if action in FINAL]
     return {
         **cell,
         "right": right / n,
-        "right_lower_bound": rate_lower_bound(right, n, 0.975),
+        **_bounds("right", right, n),
         "wrong": wrong / n,
-        "wrong_upper_bound": rate_upper_bound(wrong, n, 0.975),
+        **_bounds("wrong", wrong, n),
         "median_day_of_decision": float(np.median(decided)) if decided else None,
+    }
+
+
+def _bounds(name: str, events: int, n: int) -> dict[str, float]:
+    return {
+        f"{name}_lower_bound": rate_lower_bound(events, n, 0.975),
+        f"{name}_upper_bound": rate_upper_bound(events, n, 0.975),
     }
 
 

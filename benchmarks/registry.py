@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 CLAIMS: dict[str, Entry] = {
     "coverage": Entry("benchmarks.coverage_claim", "run", {"n": 2000, "seed": 101}, {"n": 200, "seed": 7}),
-    "looks": Entry("benchmarks.looks_claim", "run", {"n": 2000, "seed": 102}, {"n": 200, "seed": 8}),
+    "looks": Entry("benchmarks.looks_claim", "run", {"n": 2000, "seed": 102}, {"n": 400, "seed": 8}),
     "calibration": Entry(
         "benchmarks.calibration_claim", "run", {"scale": "small", "seeds": [103]}, {"scale": "tiny", "seeds": [9]}
     ),
