@@ -16,7 +16,7 @@ from adplatform.contracts.base import Interval
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.contracts.errors import AdPlatformError, InputError
-from adplatform.contracts.measurement import PerformanceReport, PerformanceRequest
+from adplatform.contracts.measurement import ExpectedPerformance, PerformanceReport, PerformanceRequest
 from adplatform.contracts.targeting import RankRequest, Segment, SegmentRanking
 from adplatform.delivery import Budget, BudgetPolicy
 from adplatform.estimation import fatigue
@@ -33,6 +33,8 @@ from adplatform.training import creatives, examples, serving_response
 T = TypeVar("T")
 CONTEXT_DAYS: Final = 7
 """Days of examples from which the contexts of a ranking are drawn."""
+CREATIVES_AT_ONCE: Final = 20
+"""So many creatives in 250 segments are the 5,000 combinations that one request may hold."""
 _log = logging.getLogger(__name__)
 
 
@@ -213,7 +215,11 @@ def rank_campaign(state: State, campaign_id: str) -> SegmentRanking:
 
 def expect_library(state: State, flight_days: int = 14) -> PerformanceReport:
     """Expected performance of every creative of the library in every segment that is large enough."""
-    library = creatives(state)
-    ranking = targeting_agent(state).rank(RankRequest(creatives=tuple(library), limit=1000))
-    request = PerformanceRequest(creatives=tuple(library), combinations=ranking.scores, flight_days=flight_days)
-    return measurement_agent(state).expect(request)
+    library, targeting, measurement = creatives(state), targeting_agent(state), measurement_agent(state)
+    combinations: list[ExpectedPerformance] = []
+    for start in range(0, len(library), CREATIVES_AT_ONCE):
+        some = tuple(library[start : start + CREATIVES_AT_ONCE])
+        ranking = targeting.rank(RankRequest(creatives=some, limit=1000))
+        request = PerformanceRequest(creatives=some, combinations=ranking.scores, flight_days=flight_days)
+        combinations += measurement.expect(request).combinations
+    return PerformanceReport(combinations=tuple(combinations), model_version=measurement.version)

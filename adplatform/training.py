@@ -93,13 +93,16 @@ def judged(state: State, verdict: Verdict, challenger: ModelVersion, champion: M
     return named
 
 
-def train_factors(state: State) -> tuple[ModelVersion, RankingScore]:
-    """Collaborative filtering on the clicks of all days; scored on held-out days by a fit on the days before them."""
+def train_factors(state: State) -> tuple[ModelVersion, RankingScore | None]:
+    """Collaborative filtering on the clicks of all days; scored on held-out days by a fit on the days before them.
+
+    No score where the log does not know a user twice.
+    """
     cut, seed = first_held_out(state), state.settings.seed
     before, after = examples(state, "event_day < ?", [cut]), examples(state, "event_day >= ?", [cut])
     score = ranking_score(InteractionFactors.from_examples(before, seed=seed), before, after)
     factors = InteractionFactors.from_examples(examples(state), seed=seed)
-    version = publish(state, "interaction_factors", factors.save, seed, score._asdict())
+    version = publish(state, "interaction_factors", factors.save, seed, score._asdict() if score else {})
     state.registry.promote("interaction_factors", version.version, "rebuilt from all days; nothing decides on it")
     return version, score
 

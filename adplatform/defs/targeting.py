@@ -51,9 +51,12 @@ def champion_result(platform: Platform, agent: str) -> dg.MaterializeResult:
 def interaction_factors(platform: Platform) -> dg.MaterializeResult:
     """Collaborative filtering: user and creative factors from clicks, for similar creatives and users like these."""
     version, score = training.train_factors(platform.state)
-    return dg.MaterializeResult(
-        metadata={"version": version.version, **{k: float(v) for k, v in score._asdict().items()}}
+    figures: dict[str, Any] = (
+        {k: float(v) for k, v in score._asdict().items()}
+        if score
+        else {"score": "cannot tell: fewer than two held-out users have both a click and an ignored ad"}
     )
+    return dg.MaterializeResult(metadata={"version": version.version, **figures})
 
 
 @dg.asset(**COMMON, deps=["training_examples"], kinds={"lightgbm"}, name=keys.RESPONSE_MODEL_CHALLENGER)

@@ -150,11 +150,11 @@ class InteractionFactors:
         return self._creative[creative_id]
 
 
-def ranking_score(factors: InteractionFactors, train: pa.Table, held_out: pa.Table) -> RankingScore:
+def ranking_score(factors: InteractionFactors, train: pa.Table, held_out: pa.Table) -> RankingScore | None:
     """Within each held-out user, how often a clicked creative scores above an ignored one (AUC; ties count half).
 
     Popularity is the smoothed click rate of the creative in ``train``, and also the score of a user never seen.
-    Raises InputError when no two held-out users have both a click and an ignored impression.
+    None when no two held-out users have both a click and an ignored impression: that cannot be told.
     """
     _, shown, clicked = _known(train)
     names, at = np.unique(shown, return_inverse=True)
@@ -170,7 +170,7 @@ def ranking_score(factors: InteractionFactors, train: pa.Table, held_out: pa.Tab
     theirs = _user_auc(popularity, label, group)
     keep = np.isfinite(ours)
     if keep.sum() < 2:
-        raise InputError("held-out examples", "fewer than two users have clicks and ignored ads", "hold out more days")
+        return None
     gap = normal_mean(ours[keep] - theirs[keep])
     return RankingScore(
         float(ours[keep].mean()), float(theirs[keep].mean()), gap.value, gap.low, gap.high, int(keep.sum())

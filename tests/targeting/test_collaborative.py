@@ -39,6 +39,12 @@ def test_where_there_is_no_taste_none_is_found() -> None:
     assert ranking_score(InteractionFactors.from_examples(train, seed=1), train, held_out).low <= 0
 
 
+def test_a_log_that_knows_no_user_twice_cannot_tell() -> None:
+    train, held_out = log(2, taste=2.0, rows=2000)
+    once = held_out.set_column(0, "user_id", [[f"new{i}" for i in range(held_out.num_rows)]])
+    assert ranking_score(InteractionFactors.from_examples(train, seed=1), train, once) is None
+
+
 def test_similar_creatives_are_those_the_same_users_like() -> None:
     factors = InteractionFactors.from_examples(log(3, taste=2.5)[0], seed=1)
     for c in (0, 5):
