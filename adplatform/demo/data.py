@@ -78,11 +78,11 @@ def open_bandit(config: Settings) -> dict[str, Any]:
 
 
 def write_briefs(folder: Path, campaigns: list[dict[str, Any]], after: date) -> list[Path]:
-    """One brief for each campaign, to run in the fortnight after the data; product facts by category."""
+    """One brief for each campaign, to run in the fortnight after the data; product facts by name."""
     products = yaml.safe_load(resources.files("adplatform.demo").joinpath("products.yaml").read_text())
     written = []
     for campaign in campaigns:
-        product = products[campaign["product_category"]]
+        product = products[campaign["product_name"]]
         brief = {
             "campaign_id": campaign["campaign_id"],
             "product": {"name": campaign["product_name"], "category": campaign["product_category"], **product},

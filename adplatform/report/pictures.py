@@ -123,5 +123,5 @@ def regret_bars(detail: Mapping[str, Any]) -> bytes:
     axis.set_yticks(range(len(rows)), [name for name, _ in rows])
     axis.invert_yaxis()
     axis.set_xlabel("share of the possible gain that was missed")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return png(made)
