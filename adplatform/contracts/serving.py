@@ -1,0 +1,106 @@
+"""What the gateway is asked and answers: decisions with their propensity, and the events that follow them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from adplatform.contracts.base import Identifier, Message, Probability
+
+MOST_CANDIDATES = 100
+MOST_EVENTS = 1000
+
+
+class DecideRequest(Message):
+    """Choose one creative for one slot. Without ``user_id``, or for a user who is unknown, nothing personal is used."""
+
+    candidates: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MOST_CANDIDATES)]
+    """Ids of creatives in the library, each once."""
+    user_id: Identifier | None = None
+    placement: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    position: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError("candidates: an id is there twice; send each once")
+        return self
+
+
+class Decision(Message):
+    """One choice. ``propensity`` is exact: ``policy_version`` gives it again for what was logged of the request."""
+
+    decision_id: Identifier
+    decided_at: datetime
+    creative_id: Identifier
+    propensity: Annotated[float, Field(gt=0, le=1)]
+    policy_version: Identifier
+    profile_version: Identifier | None = None
+    """Snapshot of user profiles that features came from; absent where none was used."""
+    reasons: tuple[str, ...]
+    """Why: the policy or the default rule, and what was known of the user."""
+
+
+class LoggedDecision(Message):
+    """A decision with everything that it takes to compute it again. ``features`` are in the order of FEATURES."""
+
+    decision: Decision
+    request: DecideRequest
+    known_user: bool
+    """Whether personal features were used; without it no user id is kept."""
+    features: tuple[tuple[float | None, ...], ...] = ()
+    """The model's matrix, one row for each candidate; empty where the policy reads none."""
+    probabilities: tuple[Probability, ...]
+
+
+class EventKind(StrEnum):
+    """What may follow a decision."""
+
+    IMPRESSION = "impression"
+    CLICK = "click"
+    CONVERSION = "conversion"
+
+
+class Event(Message):
+    """One outcome of a decision. The same ``event_id`` and content again is a duplicate, and harmless."""
+
+    event_id: Identifier
+    kind: EventKind
+    decision_id: Identifier
+    occurred_at: AwareDatetime
+    value: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    """Of a conversion, in the campaign's currency."""
+
+    @model_validator(mode="after")
+    def _value_of_conversions(self) -> Self:
+        if (self.value is not None) != (self.kind is EventKind.CONVERSION):
+            raise ValueError("value: a conversion has one, and no other event has; add or remove it")
+        return self
+
+
+class EventBatch(Message):
+    """Events in any order. Each is judged for itself: see ``EventReport``."""
+
+    events: Annotated[tuple[dict[str, object], ...], Field(min_length=1, max_length=MOST_EVENTS)]
+    """``Event`` messages; one that is not valid is rejected alone."""
+
+
+class Rejection(Message):
+    """An event that was not accepted. It is kept, and can be replayed once its cause is mended."""
+
+    index: Annotated[int, Field(ge=0)]
+    event_id: str | None = None
+    reason: str
+
+
+class EventReport(Message):
+    """``accepted + duplicates + len(rejected)`` is the size of the batch. All of it is durable before the answer."""
+
+    accepted: Annotated[int, Field(ge=0)]
+    duplicates: Annotated[int, Field(ge=0)]
+    held: Annotated[int, Field(ge=0)]
+    """Accepted events, of ``accepted``, whose decision is not known yet; they join when it comes."""
+    rejected: tuple[Rejection, ...] = ()
