@@ -29,7 +29,7 @@ def test_the_model_finds_most_of_what_can_be_known(fitted: Fitted) -> None:
 def test_its_probabilities_come_true_on_later_days(fitted: Fitted) -> None:
     p = fitted.model.predict(fitted.held_out)
     assert 0.85 < observed_over_expected(p, fitted.truth) < 1.15
-    assert 0.8 < calibration_slope(p, fitted.truth) < 1.25
+    assert 0.8 < calibration_slope(p, fitted.truth)[0] < 1.25
 
 
 def test_a_creative_never_seen_is_judged_by_its_tone_and_appeal(fitted: Fitted) -> None:
