@@ -6,13 +6,11 @@ cosines are computed from the embedding model directly. Prints docs/copy-samples
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import os
-import platform
 import re
 import time
 import unicodedata
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,10 @@ from typing import Any
 import yaml
 
 from adplatform.contracts.brief import Audience, BrandGuidelines, Brief, Flight, Objective, Product
-from adplatform.contracts.claims import BenchmarkReport, Claim
+from adplatform.contracts.claims import Claim
 from adplatform.contracts.creative import CopySource, CreativeRequest, CreativeSet
 from adplatform.settings import settings
+from adplatform.store.atomic import write_bytes
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent / "docs" / "copy-samples.md"
@@ -93,20 +92,23 @@ def largest_cosine(texts: list[str]) -> float:
     return max(float(a @ b) for a, b in itertools.combinations(vectors, 2))
 
 
-def run(write: Path | None = SAMPLES, converted: Path | None = None, seed: int = 0) -> BenchmarkReport:
-    """Make the copy of every held-out brief, check it, and print it to ``write``."""
+def run(
+    write: Path | None = SAMPLES,
+    converted: Path | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Claim:
+    """Make the copy of every held-out brief, check it, and print it to ``write``. ``figure``: fewest variants of a brief."""
     from adplatform.creative.agent import Creative
 
-    started = time.perf_counter()
     agent = Creative.load(converted=converted or settings().home / "converted" / "smollm2")
-    made: list[tuple[Brief, CreativeSet, float]] = []
-    for brief in briefs():
+    held_out, made = briefs(), list[tuple[Brief, CreativeSet, float]]()
+    for number, brief in enumerate(held_out, start=1):
         begun = time.process_time()
         answer = agent.creatives(CreativeRequest(brief=brief, seed=seed))
         made.append((brief, answer, time.process_time() - begun))
-        print(
-            f"{brief.product.name}: {len(answer.variants)} variants, templates {answer.template_share:.0%}", flush=True
-        )
+        if progress:
+            progress(number / len(held_out))
     details = [_judge(brief, answer, seconds) for brief, answer, seconds in made]
     claim = Claim(
         name="copy", claim="at least 5 variants survive each brief, no pair with cosine over 0.9, none breaks a rule",
@@ -115,10 +117,8 @@ def run(write: Path | None = SAMPLES, converted: Path | None = None, seed: int =
         detail={"briefs": details, "template_share": _share(made)},
     )  # fmt: skip
     if write is not None:
-        write.parent.mkdir(parents=True, exist_ok=True)
-        write.write_text(page(made, details, claim), "utf-8")
-    machine = {"cores": os.cpu_count(), "platform": platform.platform(), "load": os.getloadavg()[0]}
-    return BenchmarkReport(name="copy", machine=machine, seconds=time.perf_counter() - started, claims=(claim,))
+        write_bytes(write, page(made, details, claim).encode())
+    return claim
 
 
 def _share(made: list[tuple[Brief, CreativeSet, float]]) -> float:
@@ -173,11 +173,3 @@ def _section(brief: Brief, answer: CreativeSet) -> list[str]:
             for v in answer.variants
         ),
     ]  # fmt: skip
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--converted", type=Path, help="directory of the converted packaged model")
-    parser.add_argument("--write", type=Path, default=SAMPLES)
-    arguments = parser.parse_args()
-    print(run(arguments.write, arguments.converted).model_dump_json(indent=1))
