@@ -29,6 +29,10 @@ NUMERIC: Final = (
 )
 FEATURES: Final = CATEGORICAL + NUMERIC
 """Columns of ``training_examples``, in the order every model takes them. Null where unknown or not consented."""
+CREATIVE_FEATURES: Final = ("product_category", "tone", "appeal", "creative_id", "creative_exposures_7d")
+"""Features of a candidate."""
+CONTEXT_FEATURES: Final = tuple(name for name in FEATURES if name not in CREATIVE_FEATURES)
+"""Features of the request and its user, the same for every candidate."""
 USER_FEATURES: Final = (
     "tenure_days",
     "user_impressions_7d",

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from adplatform.contracts.errors import InputError
 from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.targeting.calibration import logit
-from adplatform.targeting.features import check_columns, last_day, numbers, with_candidates
+from adplatform.targeting.features import RequestFeatures, check_columns, last_day, numbers, with_candidates
 from adplatform.targeting.response import Response, load_response
 
 TEMPERATURE: Final = 0.1
@@ -34,6 +34,7 @@ class Policy(Protocol):
     def probabilities(  # noqa: D102
         self, contexts: pa.Table, creatives: Sequence[CreativeAttributes], exposures: pa.Table | None = None
     ) -> np.ndarray: ...
+    def of_request(self, request: RequestFeatures) -> np.ndarray: ...  # noqa: D102
     def save(self, directory: Path) -> None: ...  # noqa: D102
 
 
@@ -49,6 +50,10 @@ class UniformPolicy:
         """Shape (contexts, creatives); rows sum to 1."""
         _check_candidates(creatives)
         return np.full((contexts.num_rows, len(creatives)), 1.0 / len(creatives))
+
+    def of_request(self, request: RequestFeatures) -> np.ndarray:
+        """``probabilities`` of one request's candidates, shape (candidates,)."""
+        return np.full(len(request.creatives), 1.0 / len(request.creatives))
 
     def save(self, directory: Path) -> None:
         """Write policy.json."""
@@ -91,8 +96,7 @@ class LoggingPolicy:
     ) -> np.ndarray:
         """Shape (contexts, creatives); rows sum to 1. Reads ``creative_id`` and ``propensity`` where contexts have them."""
         _check_candidates(creatives)
-        share = np.array([self.counts.get(c.creative_id, 0) + 1.0 for c in creatives])
-        out = np.tile(share / share.sum(), (contexts.num_rows, 1))
+        out = np.tile(self._shares(creatives), (contexts.num_rows, 1))
         if {"creative_id", "propensity"} <= set(contexts.column_names) and len(creatives) > 1:
             at, propensity = logged_index(contexts, creatives), numbers(contexts["propensity"])
             rows = np.flatnonzero(at >= 0)
@@ -103,6 +107,14 @@ class LoggingPolicy:
             rest[np.arange(len(rows)), logged] = p
             out[rows] = rest
         return out
+
+    def of_request(self, request: RequestFeatures) -> np.ndarray:
+        """``probabilities`` of one request's candidates, which no log row stands behind; shape (candidates,)."""
+        return self._shares(request.creatives)
+
+    def _shares(self, creatives: Sequence[CreativeAttributes]) -> np.ndarray:
+        share = np.array([self.counts.get(c.creative_id, 0) + 1.0 for c in creatives])
+        return np.asarray(share / share.sum())
 
     def save(self, directory: Path) -> None:
         """Write policy.json."""
@@ -142,6 +154,11 @@ class SoftmaxPolicy:
     ) -> np.ndarray:
         """Shape (contexts, creatives); rows sum to 1, each entry at least ``exploration / k``."""
         return self.of_rewards(expected_rewards(self.model, contexts, creatives, exposures))
+
+    def of_request(self, request: RequestFeatures) -> np.ndarray:
+        """``probabilities`` of one request's candidates, shape (candidates,)."""
+        rewards = self.model.predict_matrix(self.model.encode(request))
+        return np.asarray(self.of_rewards(rewards[None])[0])
 
     def of_rewards(self, rewards: np.ndarray) -> np.ndarray:
         """Probabilities for known expected rewards, both of shape (contexts, creatives)."""

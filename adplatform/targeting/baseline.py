@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from adplatform.contracts.errors import InputError
 from adplatform.contracts.features import LABEL
-from adplatform.targeting.features import check_columns, last_day, numbers
+from adplatform.targeting.features import RequestFeatures, check_columns, last_day, numbers
 
 PRIOR_IMPRESSIONS: Final = 500.0
 """Weight of the overall rate in each smoothed rate."""
@@ -33,6 +33,9 @@ class BaseRateModel:
     ) -> None:
         self.rate, self.places, self.creatives = rate, places, creatives
         self._through = trained_through
+        self._place, self._creative = _values(places), _values(creatives)
+        self._place_at = {key: float(i) for i, key in enumerate(places)}
+        self._creative_at = {key: float(i) for i, key in enumerate(creatives)}
         self._version = (
             "base-rate-" + hashlib.sha256(json.dumps(self._payload(), sort_keys=True).encode()).hexdigest()[:16]
         )
@@ -61,13 +64,25 @@ class BaseRateModel:
         clicks = numbers(examples[LABEL])
         rate = (clicks.sum() + 0.5) / (len(clicks) + 1.0)
         places = _indices(_places(examples), clicks, np.full(len(clicks), rate), rate)
-        expected = rate * _lookup(_places(examples), places)
+        expected = rate * _index(_at(_places(examples), places), _values(places))
         creatives = _indices(examples["creative_id"], clicks, expected, rate)
         return cls(float(rate), places, creatives, last_day(examples))
 
     def predict(self, table: pa.Table) -> np.ndarray:
         """Click probability of each row, shape (rows,)."""
-        p = self.rate * _lookup(_places(table), self.places) * _lookup(table["creative_id"], self.creatives)
+        place, creative = _at(_places(table), self.places), _at(table["creative_id"], self.creatives)
+        return self.predict_matrix(np.column_stack([place, creative]))
+
+    def encode(self, request: RequestFeatures) -> np.ndarray:
+        """The matrix of a request's candidates, for ``predict_matrix``."""
+        position = request.context["position"]
+        place = f"{request.context['placement'] or ''}/{'' if position is None else int(position)}"
+        at, find = self._place_at.get(place, np.nan), self._creative_at.get
+        return np.array([(at, find(c.creative_id, np.nan)) for c in request.creatives])
+
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        """Click probability of each row of (place, creative) indices, NaN where unknown; shape (rows,)."""
+        p = self.rate * _index(matrix[:, 0], self._place) * _index(matrix[:, 1], self._creative)
         return np.asarray(np.clip(p, 1e-6, 1 - 1e-6))
 
     def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray:
@@ -113,7 +128,14 @@ def _indices(keys: pa.ChunkedArray, clicks: np.ndarray, expected: np.ndarray, ra
     }
 
 
-def _lookup(keys: pa.ChunkedArray, indices: dict[str, float]) -> np.ndarray:
-    at = numbers(pc.index_in(keys, value_set=pa.array(list(indices), pa.string())))
-    values = np.array([*indices.values(), 1.0])
-    return np.asarray(values[np.where(np.isnan(at), len(indices), at).astype(int)])
+def _at(keys: pa.ChunkedArray, indices: dict[str, float]) -> np.ndarray:
+    return numbers(pc.index_in(keys, value_set=pa.array(list(indices), pa.string())))
+
+
+def _values(indices: dict[str, float]) -> np.ndarray:
+    """The indices, and 1 for what is unknown."""
+    return np.array([*indices.values(), 1.0])
+
+
+def _index(at: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.asarray(values[np.where(np.isnan(at), len(values) - 1, at).astype(int)])

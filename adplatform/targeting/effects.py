@@ -32,6 +32,11 @@ EXACT_SWEEPS: Final = 3
 """Sweeps in which each cross sees probabilities as the last one left them; after them one linearisation a sweep will do.
 With none of these, and no limit to a step, five million rows made the effects diverge."""
 LARGEST_STEP: Final = 1.0
+CHUNK_ROWS: Final = 16_384
+_CROSS_AT: Final = [tuple(FEATURES.index(name) for name in cross) for cross in CROSSES]
+_UNKNOWN: Final = 1e15
+"""Index of an unknown category: beyond every place, whatever it is multiplied by."""
+_TOP: Final = np.array([np.inf] * len(CATEGORICAL) + [LARGEST_NUMBER] * (len(FEATURES) - len(CATEGORICAL)))
 VARIANCE: Final = (1e-4, 4.0)
 """Least and largest variance of a cross's effects."""
 
@@ -44,6 +49,17 @@ class CrossEffects:
 
     def __init__(self, sizes: list[int], intercept: float, effects: list[np.ndarray], variances: list[float]) -> None:
         self.sizes, self.intercept, self.effects, self.variances = sizes, intercept, effects, variances
+        counts = [int(np.prod([sizes[at] for at in cross])) for cross in _CROSS_AT]
+        self._start = np.concatenate([[0], np.cumsum(counts)])
+        self._strides = np.zeros((len(CROSSES), len(FEATURES)))
+        for row, cross in zip(self._strides, _CROSS_AT, strict=True):
+            stride = 1
+            for at in reversed(cross):
+                row[at], stride = stride, stride * sizes[at]
+        self._size = np.array(sizes, float)
+        self._missing = self._size - 1
+        self._missing[FEATURES.index("creative_id")] = _UNKNOWN
+        self._flat = np.append(np.concatenate([*effects, np.zeros(0)]), 0.0)
 
     @property
     def creative_variance(self) -> float:
@@ -53,12 +69,13 @@ class CrossEffects:
     @classmethod
     def fit(cls, matrix: np.ndarray, labels: np.ndarray) -> Self:
         """Fit on an encoded matrix (rows, len(FEATURES)) and labels (rows,), 0 or 1. Deterministic."""
-        whole = _whole(matrix)
-        sizes = [int(np.nanmax(column, initial=-1)) + 2 for column in whole.T]
+        sizes = [int(np.nanmax(column, initial=-1)) + 2 for column in _whole(matrix).T]
         rate = (labels.sum() + 0.5) / (len(labels) + 1)
         model = cls(sizes, float(np.log(rate / (1 - rate))), [], [])
-        codes = [model._codes(whole, cross).astype(np.int32) for cross in CROSSES]
-        model.effects = [np.zeros(model._count(cross)) for cross in CROSSES]
+        codes = np.empty((len(CROSSES), len(matrix)), np.int32)
+        for rows in _chunks(len(matrix)):
+            codes[:, rows] = model._own_codes(matrix[rows])
+        model.effects = [np.zeros(n) for n in np.diff(model._start)]
         seen = [np.bincount(c, minlength=len(b) + 1)[:-1] > 0 for c, b in zip(codes, model.effects, strict=True)]
         precision = [1 / 0.1] * len(CROSSES)
         score = np.full(len(labels), model.intercept)
@@ -82,15 +99,15 @@ class CrossEffects:
                 if sweep >= EXACT_SWEEPS:
                     variance = float((effect**2 + 1 / information)[seen[k]].mean())
                     precision[k] = 1 / min(max(variance, VARIANCE[0]), VARIANCE[1])
-        model.variances = [1 / p for p in precision]
-        return model
+        return cls(sizes, model.intercept, model.effects, [1 / p for p in precision])
 
     def score(self, matrix: np.ndarray) -> np.ndarray:
         """Log-odds of each row, shape (rows,)."""
-        whole = _whole(matrix)
         out = np.full(len(matrix), self.intercept)
-        for cross, effect in zip(CROSSES, self.effects, strict=True):
-            out += np.append(effect, 0.0)[self._codes(whole, cross)]
+        for rows in _chunks(len(matrix)):
+            part = out[rows]
+            for effect in self._flat[self._codes(matrix[rows])]:
+                part += effect
         return out
 
     def dumps(self) -> str:
@@ -110,21 +127,29 @@ class CrossEffects:
         """Write effects.json."""
         path.write_text(self.dumps())
 
-    def _count(self, cross: tuple[str, ...]) -> int:
-        return int(np.prod([self.sizes[FEATURES.index(name)] for name in cross]))
+    def _codes(self, matrix: np.ndarray) -> np.ndarray:
+        """Where in ``_flat`` each cross finds its effect of each row, shape (crosses, rows); the last place if unknown.
 
-    def _codes(self, whole: np.ndarray, cross: tuple[str, ...]) -> np.ndarray:
-        """Index of each row's combination; the number of combinations where it is unknown. The last category is 'missing'."""
-        code = np.zeros(len(whole), np.int64)
-        unknown = np.zeros(len(whole), bool)
-        for name in cross:
-            at = FEATURES.index(name)
-            column, size = whole[:, at], self.sizes[at]
-            missing = np.isnan(column)
-            index = np.where(missing, size - 1, column).astype(np.int64)
-            unknown |= (index >= size) | (missing if name == "creative_id" else False)
-            code = code * size + index
-        return np.asarray(np.where(unknown, self._count(cross), code))
+        Mixed-radix numbers by one matrix product, exact in double precision. The last category is 'missing'.
+        """
+        whole = _whole(matrix)
+        missing = np.isnan(whole)
+        index = np.where(missing, self._missing, whole)
+        np.floor(index, out=index)
+        index[index >= self._size] = _UNKNOWN
+        codes = self._strides @ index.T
+        codes += self._start[:-1, None]
+        return np.asarray(np.minimum(codes, self._start[-1]), dtype=np.int64)
+
+    def _own_codes(self, matrix: np.ndarray) -> np.ndarray:
+        """The same, counted from the beginning of each cross; the number of its combinations if unknown."""
+        codes = self._codes(matrix)
+        unknown, counts = codes == self._start[-1], np.diff(self._start)[:, None]
+        return np.asarray(np.where(unknown, counts, codes - self._start[:-1, None]))
+
+
+def _chunks(rows: int) -> list[slice]:
+    return [slice(start, start + CHUNK_ROWS) for start in range(0, rows, CHUNK_ROWS)]
 
 
 def _gradient(score: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,5 +160,4 @@ def _gradient(score: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _whole(matrix: np.ndarray) -> np.ndarray:
     """Whole numbers from 0 to ``LARGEST_NUMBER``, categories as they are, NaN kept."""
-    top = [np.inf] * len(CATEGORICAL) + [LARGEST_NUMBER] * (len(FEATURES) - len(CATEGORICAL))
-    return np.asarray(np.clip(matrix, 0.0, top))
+    return np.asarray(np.clip(matrix, 0.0, _TOP))

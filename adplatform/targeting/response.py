@@ -18,7 +18,14 @@ from adplatform.contracts.features import CATEGORICAL, FEATURES, LABEL
 from adplatform.targeting.baseline import BaseRateModel
 from adplatform.targeting.calibration import Platt
 from adplatform.targeting.effects import CrossEffects
-from adplatform.targeting.features import FeatureEncoder, check_columns, days_of, last_day, numbers
+from adplatform.targeting.features import (
+    FeatureEncoder,
+    RequestFeatures,
+    check_columns,
+    days_of,
+    last_day,
+    numbers,
+)
 
 PARAMETERS: Final[dict[str, Any]] = {
     "objective": "binary",
@@ -52,6 +59,8 @@ class Response(Protocol):
     @property
     def fitted_through(self) -> date | None: ...  # noqa: D102
     def predict(self, table: pa.Table) -> np.ndarray: ...  # noqa: D102
+    def encode(self, request: RequestFeatures) -> np.ndarray: ...  # noqa: D102
+    def predict_matrix(self, matrix: np.ndarray) -> np.ndarray: ...  # noqa: D102
     def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray: ...  # noqa: D102
     def save(self, directory: Path) -> None: ...  # noqa: D102
 
@@ -129,12 +138,20 @@ class ResponseModel:
 
     def predict(self, table: pa.Table, threads: int = 2) -> np.ndarray:
         """Calibrated click probability of each row, shape (rows,)."""
-        if table.num_rows == 0:
+        return self.predict_matrix(self.encoder.transform(table), threads)
+
+    def encode(self, request: RequestFeatures) -> np.ndarray:
+        """The matrix of a request's candidates, for ``predict_matrix``."""
+        return self.encoder.encode(request)
+
+    def predict_matrix(self, matrix: np.ndarray, threads: int = 2) -> np.ndarray:
+        """Calibrated click probability of each row of an encoded matrix (rows, len(FEATURES)), shape (rows,)."""
+        if len(matrix) == 0:
             return np.zeros(0)
-        matrix = self.encoder.transform(table)
         offset = self.effects.score(matrix)
-        matrix[:, CREATIVE] = np.nan
-        raw = self._booster.predict(matrix, raw_score=True, num_threads=_threads(len(matrix), threads))
+        blind = matrix.copy()
+        blind[:, CREATIVE] = np.nan
+        raw = self._booster.predict(blind, raw_score=True, num_threads=_threads(len(matrix), threads))
         return self.calibration.apply(offset + np.asarray(raw))
 
     def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray:
