@@ -10,7 +10,10 @@ from typing import Final
 LANDING_SNAPSHOTS: Final = ("users", "campaigns", "creatives_library", "experiments", "assignments")
 LANDING_DAILY: Final = ("impressions", "clicks", "conversions")
 
-STAGING: Final = tuple(f"stg_{t}" for t in LANDING_SNAPSHOTS + LANDING_DAILY)
+DECISION_LOG: Final = "decision_log"
+"""Daily, from the gateway; beside it land the impressions, clicks and conversions that followed."""
+
+STAGING: Final = tuple(f"stg_{t}" for t in (*LANDING_SNAPSHOTS, *LANDING_DAILY, DECISION_LOG))
 MARTS: Final = (
     "fct_impressions",
     "dim_users",

@@ -21,7 +21,7 @@ class DecideRequest(Message):
     """Ids of creatives in the library, each once."""
     user_id: Identifier | None = None
     placement: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    position: Annotated[int, Field(ge=1, le=100)] | None = None
+    position: Annotated[int, Field(ge=1, le=100)] = 1
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -45,15 +45,18 @@ class Decision(Message):
 
 
 class LoggedDecision(Message):
-    """A decision with everything that it takes to compute it again. ``features`` are in the order of FEATURES."""
+    """A decision with everything that it takes to compute it again."""
 
     decision: Decision
     request: DecideRequest
-    known_user: bool
-    """Whether personal features were used; without it no user id is kept."""
-    features: tuple[tuple[float | None, ...], ...] = ()
-    """The model's matrix, one row for each candidate; empty where the policy reads none."""
+    personal: bool
+    """Whether features of the user were used; without it no user id is kept."""
+    context: dict[str, str | float | None]
+    """Features of the request and the user (contracts.features), without the creative's own."""
+    exposures: tuple[float | None, ...]
+    """``creative_exposures_7d`` of each candidate; null without a known user."""
     probabilities: tuple[Probability, ...]
+    """Of each candidate, under ``decision.policy_version``."""
 
 
 class EventKind(StrEnum):

@@ -153,7 +153,7 @@ IMPRESSIONS: Final = Table(
     "One row per ad shown.",
     (
         Column("impression_id", S, "Id of the impression."),
-        Column("user_id", S, "Who saw it.", references="users.user_id"),
+        Column("user_id", S, "Who saw it; null where nobody was known.", True, references="users.user_id"),
         Column("campaign_id", S, "Campaign that won the slot.", references="campaigns.campaign_id"),
         Column("creative_id", S, "Creative shown.", references="creatives_library.creative_id"),
         Column("occurred_at", T, "When it was shown."),
@@ -197,6 +197,27 @@ CONVERSIONS: Final = Table(
         Column("value", N, "Value in currency.", low=0.0, high=100000.0),
     ),
 )
+DECISION_LOG: Final = Table(
+    "decision_log",
+    "decision_id",
+    "decided_at",
+    "One row per decision that the gateway answered, with what it takes to compute it again.",
+    (
+        Column("decision_id", S, "Id of the decision."),
+        Column("decided_at", T, "When."),
+        Column("user_id", S, "For whom; null where nobody was known or consent was withheld.", True),
+        Column("creative_id", S, "Creative chosen.", references="creatives_library.creative_id"),
+        Column("placement", S, "Where on the page or app.", True),
+        Column("position", INT, "Slot within the placement, from 1.", True, low=1, high=100),
+        Column("policy_version", S, "Policy that chose."),
+        Column("propensity", N, "Probability with which it chose this creative.", low=1e-9, high=1.0),
+        Column("profile_version", S, "Snapshot of user profiles that features came from.", True),
+        Column("candidates", S, "Ids of the candidates, a JSON list."),
+        Column("probabilities", S, "Probability of each candidate, a JSON list."),
+        Column("context", S, "Features of request and user as they were served, a JSON object."),
+        Column("exposures", S, "creative_exposures_7d of each candidate as it was served, a JSON list."),
+    ),
+)
 
 TABLES: Final = {
     t.name: t
@@ -209,6 +230,7 @@ TABLES: Final = {
         IMPRESSIONS,
         CLICKS,
         CONVERSIONS,
+        DECISION_LOG,
     )
 }
 """Every landing table, in an order in which references can be checked."""

@@ -14,6 +14,7 @@ def definitions() -> dg.Definitions:
         automation,
         behaviour,
         creative,
+        decision_log,
         delivery,
         landing,
         measurement,
@@ -27,6 +28,7 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *landing.assets(present),
+            decision_log.decision_log,
             behaviour.assets(),
             *(asset for subject in subjects for asset in subject.assets(present)),
         ],

@@ -1,0 +1,127 @@
+"""A day of the decision log as landing tables: decisions, and what followed them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from adplatform.contracts.serving import LoggedDecision
+from adplatform.contracts.tables import TABLES
+from adplatform.store.convert import schema_of
+from adplatform.store.decision_file import bounds, from_micros, reading
+
+LANDED: Final = ("decision_log", "impressions", "clicks", "conversions")
+"""The tables of a day, in an order in which references can be checked."""
+
+
+class Advertised(NamedTuple):
+    """Whose a creative is."""
+
+    campaign_id: str
+    product_id: str
+
+
+def tables_of(path: Path, day: date, library: Mapping[str, Advertised]) -> dict[str, pa.Table]:
+    """The day's rows by landing table.
+
+    A decision is an impression once an impression or a click says that it was shown; its time is the decision's. A
+    click and a conversion lie in the day they occurred on; a conversion of nobody known has no row, because purchases
+    are attributed by user. Events that are held have none yet. The impression of a click of the day comes with it,
+    whatever its own day.
+    """
+    with reading(path) as log:
+        shown = log.execute(
+            "select distinct d.payload from decisions d join events e using (decision_id) "
+            "where e.kind in ('impression', 'click') and (d.decided_at >= :start and d.decided_at < :end "
+            "or e.kind = 'click' and e.occurred_at >= :start and e.occurred_at < :end)",
+            dict(zip(("start", "end"), bounds(day), strict=True)),
+        )
+        impressions = [_impression(_read(row[0]), library) for row in shown]
+        decisions = [
+            _decision(_read(row[0]))
+            for row in log.execute(
+                "select payload from decisions where decided_at >= ? and decided_at < ?", bounds(day)
+            )
+        ]
+        events = _events(log, day, library)
+    rows = {"decision_log": decisions, "impressions": impressions, **events}
+    return {name: pa.Table.from_pylist(rows[name], schema=schema_of(TABLES[name])) for name in LANDED}
+
+
+def days_with_events(path: Path) -> list[date]:
+    """UTC days on which something was decided or occurred, in order."""
+    with reading(path) as log:
+        found = log.execute(
+            "select decided_at / 86400000000 from decisions union select occurred_at / 86400000000 from events"
+        ).fetchall()
+    return sorted(from_micros(row[0] * 86_400_000_000).date() for row in found)
+
+
+def _events(log: sqlite3.Connection, day: date, library: Mapping[str, Advertised]) -> dict[str, list[dict[str, Any]]]:
+    found = log.execute(
+        "select e.kind, e.event_id, e.decision_id, e.occurred_at, e.value, d.user_id, d.creative_id "
+        "from events e join decisions d using (decision_id) "
+        "where e.occurred_at >= ? and e.occurred_at < ? and e.kind in ('click', 'conversion')",
+        bounds(day),
+    )
+    clicks, conversions = [], []
+    for kind, event_id, decision_id, occurred_at, value, user_id, creative_id in found:
+        at = from_micros(occurred_at)
+        if kind == "click":
+            clicks.append({"click_id": event_id, "impression_id": decision_id, "occurred_at": at})
+        elif user_id is not None:
+            product = library[creative_id].product_id
+            conversions.append(
+                {
+                    "conversion_id": event_id,
+                    "user_id": user_id,
+                    "product_id": product,
+                    "occurred_at": at,
+                    "value": value,
+                }
+            )
+    return {"clicks": clicks, "conversions": conversions}
+
+
+def _read(payload: bytes) -> LoggedDecision:
+    return LoggedDecision.model_validate_json(payload)
+
+
+def _decision(logged: LoggedDecision) -> dict[str, Any]:
+    made, asked = logged.decision, logged.request
+    return {
+        "decision_id": made.decision_id,
+        "decided_at": made.decided_at,
+        "user_id": asked.user_id if logged.personal else None,
+        "creative_id": made.creative_id,
+        "placement": asked.placement,
+        "position": asked.position,
+        "policy_version": made.policy_version,
+        "propensity": made.propensity,
+        "profile_version": made.profile_version,
+        "candidates": json.dumps(asked.candidates),
+        "probabilities": json.dumps(logged.probabilities),
+        "context": json.dumps(logged.context, sort_keys=True),
+        "exposures": json.dumps(logged.exposures),
+    }
+
+
+def _impression(logged: LoggedDecision, library: Mapping[str, Advertised]) -> dict[str, Any]:
+    made, asked = logged.decision, logged.request
+    return {
+        "impression_id": made.decision_id,
+        "user_id": asked.user_id if logged.personal else None,
+        "campaign_id": library[made.creative_id].campaign_id,
+        "creative_id": made.creative_id,
+        "occurred_at": made.decided_at,
+        "placement": asked.placement,
+        "position": asked.position,
+        "policy_version": made.policy_version,
+        "propensity": made.propensity,
+    }
