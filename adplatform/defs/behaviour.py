@@ -1,5 +1,7 @@
 """The dbt project as assets: behaviour data from landing files to marts, its tests as blocking checks."""
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,8 +13,10 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from adplatform.defs.automation import READY
+from adplatform.defs.lineage import column_lineage
 from adplatform.defs.resources import OWNERS, WAREHOUSE_POOL, Platform
 from adplatform.settings import REPOSITORY, Settings, settings
+from adplatform.store.atomic import write_bytes
 
 PROJECT = REPOSITORY / "dbt_project"
 DBT = Path(sys.executable).with_name("dbt")
@@ -52,15 +56,18 @@ class Translator(DagsterDbtTranslator):
 
 
 def project(config: Settings | None = None) -> DbtProject:
-    """The project with its manifest, parsed again when a model file is newer."""
+    """The project with its manifest, parsed again when a file of the project is another than it was parsed from."""
     config = config or settings()
     os.environ.update(environment(config))
     target = config.home / "dbt" / "target"
     found = DbtProject(project_dir=PROJECT, profiles_dir=PROJECT, target_path=target)
-    newest = max(p.stat().st_mtime for p in PROJECT.rglob("*") if p.suffix in {".sql", ".yml", ".csv"})
-    if not found.manifest_path.exists() or found.manifest_path.stat().st_mtime < newest:
+    files = sorted(p for p in PROJECT.rglob("*") if p.suffix in {".sql", ".yml", ".csv"})
+    digest = hashlib.sha256(b"".join(str(p).encode() + p.read_bytes() for p in files)).hexdigest()
+    parsed = target / "parsed-from"
+    if not found.manifest_path.exists() or not parsed.exists() or parsed.read_text() != digest:
         client = DbtCliResource(project_dir=found, dbt_executable=str(DBT))
         client.cli(["parse", "--quiet"], target_path=target).wait()
+        write_bytes(parsed, digest.encode())
     return found
 
 
@@ -70,6 +77,16 @@ def _row_count(platform: Platform, name: str) -> int:
     dagster-dbt's own fetch_row_counts keeps a connection open in this process, and the next dbt can't lock the file.
     """
     return int(platform.state.warehouse.read(f'select count(*) as n from "{name}"')["n"][0].as_py())
+
+
+def _lineage(platform: Platform, dbt_project: DbtProject) -> dict[str, dg.TableColumnLineage]:
+    """Column lineage of the models that dbt has just compiled."""
+    rows = platform.state.warehouse.read("select table_name, column_name, data_type from information_schema.columns")
+    columns: dict[str, dict[str, str]] = {}
+    for row in rows.to_pylist():
+        columns.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
+    target = platform.state.settings.home / "dbt" / "target"
+    return column_lineage(json.loads(dbt_project.manifest_path.read_text()), target, columns)
 
 
 def assets() -> dg.AssetsDefinition:
@@ -95,10 +112,13 @@ def assets() -> dg.AssetsDefinition:
             succeeded = invocation.is_successful()
             if succeeded:
                 platform.state.warehouse.record_build()
+        lineage = _lineage(platform, dbt_project) if succeeded else {}
         for event in events:
             if isinstance(event, dg.Output):
-                rows = {"dagster/row_count": _row_count(platform, event.output_name)}
-                yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **rows})
+                more: dict[str, Any] = {"dagster/row_count": _row_count(platform, event.output_name)}
+                if event.output_name in lineage:
+                    more["dagster/column_lineage"] = lineage[event.output_name]
+                yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **more})
             else:
                 yield event
         if not succeeded:

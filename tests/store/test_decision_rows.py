@@ -107,6 +107,11 @@ def test_landing_a_day_again_changes_nothing_and_a_late_event_comes_in_then(stat
     assert "d3" in landed(state, "impressions")
 
 
+def _land_all(state: State) -> None:
+    for day in open_days(state):
+        land_day(state, day)
+
+
 def test_a_landing_that_was_killed_half_way_is_completed_by_the_next(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,8 +127,7 @@ def test_a_landing_that_was_killed_half_way_is_completed_by_the_next(
 
     monkeypatch.setattr(Landing, "ingest_table", dies)
     with pytest.raises(KeyboardInterrupt):
-        for day in open_days(state):
-            land_day(state, day)
+        _land_all(state)
     for day in open_days(state):
         land_day(state, day)
     assert len(landed(state, "decision_log")) == len(state.landing.read("decision_log")) == 4
