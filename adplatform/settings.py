@@ -38,10 +38,20 @@ class Settings(BaseSettings):
     currency: str | None = Field(
         default=None, pattern=r"^[A-Z]{3}$", description="Currency of a sentence that names none."
     )
+    keep_snapshots: int = Field(
+        default=3, ge=1, description="So many published user profiles and agent snapshots are kept."
+    )
     automation: bool = Field(default=True, description="Whether declarative automation runs by default.")
     language_model: str = Field(default="packaged", description="'packaged' (SmolLM2), a local path, or a hub name.")
     embedding_model: str = Field(default="packaged", description="'packaged' (MiniLM), a local path, or a hub name.")
     dbt_threads: int = Field(default=2, ge=1)
+    workers: int = Field(default=1, ge=1, description="Worker processes of the gateway.")
+    body_limit_bytes: int = Field(default=1 << 20, ge=1024, description="Larger bodies are refused.")
+    deadline_ms: float = Field(default=1000, gt=0, description="A request is answered within this, or not at all.")
+    concurrency: int = Field(default=64, ge=1, description="Requests in progress in one worker.")
+    queue: int = Field(default=64, ge=0, description="Requests that may wait for a place; more are refused with 503.")
+    queue_ms: float = Field(default=20, gt=0, description="How long they wait.")
+    horizon_hours: float = Field(default=72, gt=0, description="How long an event waits for its decision.")
 
     @field_validator("home")
     @classmethod
@@ -72,6 +82,26 @@ class Settings(BaseSettings):
     def reports(self) -> Path:
         """Reports; ``reports/latest`` is the last run's."""
         return self.home / "reports"
+
+    @cached_property
+    def profiles(self) -> Path:
+        """Published user profiles."""
+        return self.home / "profiles"
+
+    @cached_property
+    def snapshots(self) -> Path:
+        """Published inputs of the agents."""
+        return self.home / "snapshots"
+
+    @cached_property
+    def keys(self) -> Path:
+        """Keys of callers, hashed."""
+        return self.home / "keys.json"
+
+    @cached_property
+    def decisions(self) -> Path:
+        """The decision log of the gateway."""
+        return self.home / "online" / "decisions.sqlite"
 
     @cached_property
     def dagster_home(self) -> Path:

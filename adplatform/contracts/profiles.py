@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
+
+from adplatform.contracts.serving import EventKind
 
 
 class Profile(NamedTuple):
@@ -29,3 +32,15 @@ class Profile(NamedTuple):
     """Impressions of each creative in the 7 days before; one that is not in it was not shown."""
     version: str
     """The snapshot that it came from."""
+
+
+class Outcome(NamedTuple):
+    """An event with what its decision knew: what changes a profile. ``user_id`` is None where nothing personal was used."""
+
+    event_id: str
+    kind: EventKind
+    decision_id: str
+    user_id: str | None
+    creative_id: str
+    decided_at: datetime
+    occurred_at: datetime
