@@ -5,7 +5,7 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml requirements.lock requireme
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint mutate dev bench prove screenshots clean
+.PHONY: help setup demo test lint mutate dev serve bench prove screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ mutate: setup ## plant known faults; each must make a test fail
 
 dev: setup ## Dagster's UI on the loopback, http://127.0.0.1:3000
 	$(BIN)/adplatform dev
+
+serve: setup ## the endpoints on the loopback, http://127.0.0.1:3100
+	$(BIN)/adplatform serve
 
 bench: setup ## every benchmark against its peers; prints docs/benchmarks.md
 	$(BIN)/python -m benchmarks all --write docs/benchmarks.md

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +24,8 @@ from adplatform.settings import REPOSITORY, settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 experiment = typer.Typer(no_args_is_help=True, help="Look at randomized experiments and decide on them.")
 app.add_typer(experiment, name="experiment")
+keys = typer.Typer(no_args_is_help=True, help="Keys of those who call the endpoints.")
+app.add_typer(keys, name="keys")
 console = Console(stderr=True)
 out = Console()
 
@@ -160,6 +162,19 @@ def dev(port: Annotated[int, typer.Option(help="Port on the loopback.")] = 3000)
 
 
 @app.command()
+def serve(port: Annotated[int, typer.Option(help="Port of the gateway on the loopback.")] = 3100) -> None:
+    """The endpoints on the loopback. Ctrl-C drains and ends them.
+
+    Make a key first: [bold]adplatform keys add shop --scope decide --scope ingest[/bold]
+    """
+    from adplatform.serve import GATEWAY, Services
+
+    with Services(settings(), {GATEWAY: port}) as services:
+        console.print(f"gateway on http://127.0.0.1:{port}; state in {settings().home}", soft_wrap=True)
+        services.wait()
+
+
+@app.command()
 def status(json_: JsonFlag = False) -> None:
     """What serves: agents with version, since when and why; data and its last day."""
     from adplatform import commands
@@ -218,6 +233,46 @@ def experiment_status(
             row.experiment_id, row.action.value, f"{row.lift.absolute:+.4f}", f"{low:+.4f} to {high:+.4f}", row.reason
         )
     out.print(table)
+
+
+@keys.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[list[str], typer.Option(help="read, decide, ingest or admin; repeat for more.")],
+    days: Annotated[float | None, typer.Option(help="Days until it expires; never if not given.", min=0)] = None,
+) -> None:
+    """Make a key. Its secret is printed this once; only its hash is kept. Running servers take it within a second."""
+    from adplatform.store.keys import Keys
+
+    expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    record, secret = Keys(settings().keys).add(name, scope, expires)
+    console.print(f"key {record.key_id} for {name}: keep it, it is not shown again", soft_wrap=True)
+    sys.stdout.write(secret + "\n")
+
+
+@keys.command("list")
+def keys_list(json_: JsonFlag = False) -> None:
+    """Every key without its secret: scopes, when it ends, whether it was revoked."""
+    from adplatform.store.keys import Keys
+
+    found = Keys(settings().keys).records()
+    if json_:
+        _emit([r.model_dump(mode="json", exclude={"sha256"}) for r in found])
+        return
+    table = Table("key", "name", "scopes", "expires", "revoked")
+    for r in found:
+        ends, revoked = (f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (r.expires_at, r.revoked_at))
+        table.add_row(r.key_id, r.name, " ".join(r.scopes), ends, revoked)
+    out.print(table)
+
+
+@keys.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as keys list shows it.")]) -> None:
+    """End a key. Running servers refuse it within a second."""
+    from adplatform.store.keys import Keys
+
+    record = Keys(settings().keys).revoke(key_id)
+    out.print(f"key {record.key_id} for {record.name} is revoked")
 
 
 def main() -> None:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
-from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_rows import Advertised, days_with_events, tables_of
 from adplatform.store.landing import IngestReport
-
-
-def log_path(config: Settings) -> Path:
-    """Where the gateway keeps its decisions and events."""
-    return config.home / "online" / "decisions.sqlite"
 
 
 def library(state: State) -> dict[str, Advertised]:
@@ -26,7 +19,7 @@ def library(state: State) -> dict[str, Advertised]:
 
 def open_days(state: State) -> list[date]:
     """Days on which the log has something; none before the first decision."""
-    path = log_path(state.settings)
+    path = state.settings.decisions
     return days_with_events(path) if path.exists() else []
 
 
@@ -35,7 +28,7 @@ def land_day(state: State, day: date) -> list[IngestReport]:
 
     A landing that was killed half-way is completed by the next: each table lands whole, and what is landed is dropped.
     """
-    path = log_path(state.settings)
+    path = state.settings.decisions
     if not path.exists():
         return []
     tables = tables_of(path, day, library(state))

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from adplatform.contracts.serving import Event, EventKind, LoggedDecision
-from adplatform.decisions import land_day, library, log_path, open_days
+from adplatform.decisions import land_day, library, open_days
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_log import DecisionLog, Judged, NewDecision
@@ -47,7 +47,7 @@ def state(tmp_path: Path, new_home: Callable[[Path], Landing]) -> State:
 
 
 def fill(state: State) -> None:
-    with DecisionLog(log_path(state.settings)) as log:
+    with DecisionLog(state.settings.decisions) as log:
         for new in (decision("d1"), decision("d2", None), decision("d3"), decision("d4", at=AT + timedelta(days=1))):
             log.record(new).result(5)
         sent = [
@@ -99,7 +99,7 @@ def test_landing_a_day_again_changes_nothing_and_a_late_event_comes_in_then(stat
     before = state.landing.version()
     assert all(r.accepted == 0 for day in days for r in land_day(state, day))
     assert state.landing.version() == before
-    with DecisionLog(log_path(state.settings)) as log:
+    with DecisionLog(state.settings.decisions) as log:
         log.accept([event("late", EventKind.CLICK, "d3", 1)], AT).result(5)
     for day in days:
         land_day(state, day)

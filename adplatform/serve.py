@@ -1,0 +1,85 @@
+"""``adplatform serve``: the services on the loopback, each in a process group of its own that ends as a whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from adplatform.contracts.errors import SetupError
+from adplatform.settings import REPOSITORY, Settings
+
+GATEWAY: Final = "bentos.gateway.service:Gateway"
+WATCH_SECONDS: Final = 0.2
+DRAIN_SECONDS: Final = 10.0
+
+
+def command(service: str, port: int) -> list[str]:
+    """How a service is started."""
+    bentoml = str(Path(sys.executable).with_name("bentoml"))
+    return [bentoml, "serve", service, "--host", "127.0.0.1", "--port", str(port), "--working-dir", str(REPOSITORY)]
+
+
+class Services:
+    """Started services. Leaving the context ends every process of each: SIGTERM first, SIGKILL after the drain."""
+
+    def __init__(self, config: Settings, ports: Mapping[str, int]) -> None:
+        self.config, self.ports = config, dict(ports)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Services:
+        signal.signal(signal.SIGTERM, _leave)
+        for service, port in self.ports.items():
+            env = {**os.environ, "ADPLATFORM_HOME": str(self.config.home)}
+            self.processes[service] = subprocess.Popen(
+                command(service, port), cwd=REPOSITORY, env=env, start_new_session=True
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for process in self.processes.values():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, deadline - time.monotonic()))
+            _signal(process, signal.SIGKILL)
+            process.wait()
+
+    def wait(self) -> None:
+        """Until Ctrl-C or SIGTERM. Raises SetupError when a service ends by itself: they are meant to stay."""
+        try:
+            while all(p.poll() is None for p in self.processes.values()):
+                time.sleep(WATCH_SECONDS)
+        except KeyboardInterrupt:
+            return
+        ended = next(name for name, p in self.processes.items() if p.poll() is not None)
+        raise SetupError(f"{ended} ended", "read what it printed above; is its port taken?")
+
+
+def _leave(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def end_with_parent() -> None:
+    """Make this worker end when its parent has gone, however it went: an orphan would hold the port and answer on."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -1,0 +1,1 @@
+"""The service that is reachable from outside."""

@@ -1,0 +1,177 @@
+"""What a worker decides with: policy, library and profiles, each replaced whole when a newer one is published.
+
+A request takes one ``Serving`` and keeps it: no answer mixes two versions. Whatever cannot be read leaves the one before
+in place; with none before, every candidate is as likely as the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import orjson
+
+from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.profiles import Profile
+from adplatform.contracts.serving import DecideRequest
+from adplatform.contracts.targeting import CreativeAttributes
+from adplatform.store.decision_log import NewDecision
+from adplatform.store.registry import Registry
+from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
+from adplatform.targeting.request import features
+
+AGENT: Final = "bandit_policy"
+POLL_SECONDS: Final = 0.5
+UNIFORM: Final = "uniform"
+_log = logging.getLogger(__name__)
+
+
+class ProfileSource(Protocol):
+    """Where users are looked up."""
+
+    @property
+    def version(self) -> str | None: ...  # noqa: D102
+    def get(self, user_id: str, at: datetime) -> Profile | None: ...  # noqa: D102
+
+
+class Serving(NamedTuple):
+    """One policy and the version that names it in the registry."""
+
+    version: str
+    policy: Policy
+
+
+class Made(NamedTuple):
+    """A decision before it is durable."""
+
+    record: NewDecision
+    policy_version: str
+    fallback: bool
+
+
+@dataclass
+class Deciding:
+    """Chooses creatives. ``refused`` hears of an artefact that could not be taken."""
+
+    registry: Registry
+    library: Callable[[], Mapping[str, CreativeAttributes]]
+    profiles: ProfileSource
+    refused: Callable[[str, str], None] = lambda version, why: _log.error("%s is refused: %s", version, why)
+
+    def __post_init__(self) -> None:
+        self.serving = Serving(UNIFORM, UniformPolicy())
+        self._rng = np.random.default_rng()
+        self._seen: tuple[int, int] | None = None
+        self._stop = threading.Event()
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Take the champion if the pointer has moved; whether it was taken. A broken one is refused once."""
+        pointer = self.registry.root / AGENT / "champion.json"
+        seen = _stamp(pointer)
+        if seen is None or seen == self._seen:
+            return False
+        version = "?"
+        try:
+            champion = self.registry.champion(AGENT)
+            if champion is None or champion.version == self.serving.version:
+                return False
+            version = champion.version
+            self.serving = Serving(version, load_policy(self.registry.path(AGENT, version)))
+        except (AdPlatformError, OSError, ValueError, KeyError, TypeError) as error:
+            self.refused(version, " ".join(str(error).split()))
+            return False
+        finally:
+            self._seen = seen
+        _log.info("policy %s serves", version)
+        return True
+
+    def watch(self) -> threading.Thread:
+        """Refresh in the background until ``close``."""
+
+        def run() -> None:
+            while not self._stop.wait(POLL_SECONDS):
+                self.refresh()
+
+        thread = threading.Thread(target=run, name="policy-watch", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """End the background refresh."""
+        self._stop.set()
+
+    def decide(self, asked: DecideRequest, at: datetime) -> Made:
+        """One choice. Raises InputError where a candidate is not in the library."""
+        serving, library = self.serving, self.library()
+        candidates = [library[c] for c in asked.candidates if c in library]
+        if len(candidates) < len(asked.candidates):
+            unknown = next(c for c in asked.candidates if c not in library)
+            raise InputError("candidates", f"{unknown} is no creative of the library", "send ids that are landed")
+        known = asked.user_id is not None and self.profiles.version is not None
+        profile = self.profiles.get(str(asked.user_id), at) if known else None
+        request = features(profile, asked.placement, asked.position, at, candidates)
+        reasons = [_known(asked.user_id, profile)]
+        try:
+            probabilities = serving.policy.of_request(request)
+            reasons.insert(0, f"drawn by policy {serving.version}")
+        except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
+            _log.exception("policy %s failed", serving.version)
+            serving = Serving(UNIFORM, UniformPolicy())
+            probabilities = serving.policy.of_request(request)
+            reasons.insert(0, "default rule: the policy failed, every candidate is as likely")
+        index, propensity = choose(probabilities[None], self._rng)
+        decision: dict[str, Any] = {
+            "decision_id": uuid.uuid4().hex,
+            "decided_at": at.isoformat(),
+            "creative_id": asked.candidates[int(index[0])],
+            "propensity": float(propensity[0]),
+            "policy_version": serving.version,
+            **({"profile_version": profile.version} if profile else {}),
+            "reasons": reasons,
+        }
+        logged = {
+            "decision": decision,
+            "request": _request(asked, profile),
+            "personal": profile is not None,
+            "context": request.context,
+            "exposures": request.exposures,
+            "probabilities": probabilities.tolist(),
+        }
+        answer = orjson.dumps(decision)
+        user = asked.user_id if profile else None
+        record = NewDecision(decision["decision_id"], at, user, decision["creative_id"], orjson.dumps(logged), answer)
+        return Made(record, serving.version, serving.version == UNIFORM)
+
+
+def _known(user_id: str | None, profile: Profile | None) -> str:
+    if user_id is None:
+        return "no user was named: nothing personal was used"
+    if profile is None:
+        return "cold start: the user is unknown or has not consented, nothing personal was used"
+    return f"features of the user as of the day, from profiles {profile.version}"
+
+
+def _request(asked: DecideRequest, profile: Profile | None) -> dict[str, Any]:
+    """The request as it is kept: without the user's id where nothing of the user was used."""
+    return {
+        "candidates": asked.candidates,
+        "placement": asked.placement,
+        "position": asked.position,
+        **({"user_id": asked.user_id} if profile else {}),
+    }
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -1,0 +1,40 @@
+"""The gateway: the only service reachable from outside. Decisions are made in its own process."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import bentoml
+
+from adplatform.serve import end_with_parent
+from bentos.gateway.app import make_app
+from bentos.gateway.worker import Worker
+from bentos.middleware import freeze, guard
+
+WORKERS: Final = int(os.environ.get("ADPLATFORM_WORKERS", "1"))
+SCOPES: Final = {
+    ("POST", "/v1/decide"): "decide",
+    ("POST", "/v1/events"): "ingest",
+}
+worker = Worker()
+app = make_app(worker)
+
+
+@bentoml.asgi_app(app, path="/")
+@bentoml.service(name="gateway", workers=WORKERS)
+class Gateway:
+    """Opens what a worker needs when it starts, and closes it after the last answer."""
+
+    def __init__(self) -> None:
+        end_with_parent()
+        worker.open()
+        freeze()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Commit what is queued."""
+        worker.close()
+
+
+guard(Gateway, SCOPES)

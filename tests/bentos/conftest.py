@@ -1,0 +1,35 @@
+"""A gateway that serves a copy of the demo's home, started once for all tests that do not kill it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adplatform.settings import Settings
+from adplatform.store.keys import Keys, Scope
+from tests.bentos.server import Gateway, published, served
+
+
+@pytest.fixture(scope="session")
+def home(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with published profiles and one key of every scope."""
+    target = tmp_path_factory.mktemp("online") / "home"
+    shutil.copytree(demo_home, target, ignore=shutil.ignore_patterns("inbox", "*.lock", "reports"))
+    published(target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def key(home: Path) -> str:
+    """The secret of a key with every scope."""
+    return Keys(Settings(home=home).keys).add("tests", list(Scope))[1]
+
+
+@pytest.fixture(scope="session")
+def gateway(home: Path, key: str) -> Iterator[Gateway]:
+    """A served gateway."""
+    with served(home, key) as found:
+        yield found
