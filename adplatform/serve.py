@@ -13,10 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from adplatform.contracts.errors import SetupError
 from adplatform.settings import REPOSITORY, Settings
 
 GATEWAY: Final = "bentos.gateway.service:Gateway"
+OWNER: Final = "ADPLATFORM_SERVE_PROCESS"
+"""Environment of a worker: the process id of the command that serves, where there is one."""
 WATCH_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 10.0
 
@@ -37,7 +41,7 @@ class Services:
     def __enter__(self) -> Services:
         signal.signal(signal.SIGTERM, _leave)
         for service, port in self.ports.items():
-            env = {**os.environ, "ADPLATFORM_HOME": str(self.config.home)}
+            env = {**os.environ, "ADPLATFORM_HOME": str(self.config.home), OWNER: str(os.getpid())}
             self.processes[service] = subprocess.Popen(
                 command(service, port), cwd=REPOSITORY, env=env, start_new_session=True
             )
@@ -74,12 +78,17 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Make this worker end when its parent has gone, however it went: an orphan would hold the port and answer on."""
-    parent = os.getppid()
+    """Make this worker end when its parent, or the command that serves, has gone, however it went.
+
+    An orphan would hold the port and answer on, with the policy of yesterday.
+    """
+    parent, owner = os.getppid(), psutil.Process(int(os.environ[OWNER])) if OWNER in os.environ else None
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and (owner is None or owner.is_running()):
             time.sleep(WATCH_SECONDS)
+        if os.getppid() == parent:
+            os.kill(parent, signal.SIGKILL)  # it would start another worker in place of this one
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
