@@ -101,7 +101,7 @@ def of_home(config: Settings) -> Setup | None:
     held, briefs = config.dataset, sorted((config.home / "briefs").glob("*.yaml"))
     if held.get("name") != "simulated" or not config.warehouse.exists() or not briefs:
         return None
-    from adplatform.assembly import orchestrator
+    from adplatform.batch import orchestrator
     from adplatform.simulator import Market, MarketConfig
     from adplatform.state import State
 

@@ -37,7 +37,8 @@ from benchmarks.promotion_budget import judge_budgets
 POWER: Final = 0.8
 """Share of the truly better response models and policies that must be promoted."""
 EQUAL_SHARE: Final = 0.025
-"""Share of equal policies under another name that a 95 % interval lets in by its design."""
+"""Share of equal policies under another name, and of trained challengers that are a little worse, that a 95 % interval
+lets in by its design."""
 RENAMED: Final = "logging policy under another name"
 BETTER: Final = {"response_model": "trained on the log", "bandit_policy": "softmax on the trained model"}
 
@@ -198,20 +199,31 @@ def claim(worlds: Sequence[Sequence[Judged]]) -> Claim:
     """The claim of all verdicts."""
     every = [j for w in worlds for j in w]
     renamed = [j for j in every if j.challenger == RENAMED]
-    wrong = [j for j in every if j.promoted and j.gain <= 0 and j.challenger != RENAMED]
+    trained = [j for j in every if j.challenger in BETTER.values() and j.gain < 0]
+    unlucky = [j for j in trained if j.promoted]
+    wrong = [j for j in every if j.promoted and j.gain <= 0 and j.challenger != RENAMED and j not in unlucky]
     power = {agent: _power(every, agent, name) for agent, name in BETTER.items()}
     let_in = sum(j.promoted for j in renamed)
-    by_design = not renamed or rate_lower_bound(let_in, len(renamed)) <= EQUAL_SHARE
+    by_design = all(
+        n == 0 or rate_lower_bound(k, n) <= EQUAL_SHARE
+        for k, n in ((let_in, len(renamed)), (len(unlucky), len(trained)))
+    )
     rates = [p["promoted"] / p["n"] for p in power.values() if p["n"]]
     holds = None if len(rates) < len(power) else not wrong and by_design and min(rates) >= POWER
     return Claim(
         name="promotion",
-        claim="no challenger is let in that the oracle calls worse; at least 80 % of those that are far better are",
+        claim="no planted or equal challenger is let in, a trained one that is worse in at most the 2.5 % of its interval, "
+        "and at least 80 % of those that are far better are",
         figure=float(len(wrong)),
         holds=False if wrong else holds,
         n=len(every),
         detail={
-            "figure": "challengers let in that the oracle calls worse than, or that equal, the champion",
+            "figure": "planted or equal challengers let in",
+            "trained_but_worse": {
+                "n": len(trained),
+                "let_in": [j._asdict() for j in unlucky],
+                "by_design_at_most": EQUAL_SHARE,
+            },
             "worlds": len(worlds),
             "wrong": [j._asdict() for j in wrong],
             "truly_better_promoted": power,

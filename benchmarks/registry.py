@@ -35,7 +35,7 @@ CLAIMS: dict[str, Entry] = {
         {"scale": "tiny", "seeds": [10, 11, 12]},
     ),
     "off-policy": Entry("benchmarks.off_policy_claim", "run", {"n": 1000, "seed": 104}, {"n": 100, "seed": 13}),
-    "promotion": Entry("benchmarks.promotion_claim", "run", {"seeds": list(range(320, 340))}, {"seeds": [14]}),
+    "promotion": Entry("benchmarks.promotion_claim", "run", {"seeds": list(range(340, 360))}, {"seeds": [14]}),
     "thesis": Entry("benchmarks.thesis", "run", {"seeds": list(range(420, 440))}, {"seeds": [15, 16]}),
     "fallbacks": Entry("benchmarks.fallbacks_claim", "run", {}, {}),
     "copy": Entry("benchmarks.copy_claim", "run", {}, {}),
