@@ -26,6 +26,7 @@ _MIGRATIONS: Final = (
     );
     create index events_by_time on events (occurred_at);
     create index events_held on events (decision_id) where held = 1;
+    create table joined (sequence integer primary key autoincrement, event_id text not null);
     create table rejected (
         sequence integer primary key, received_at integer not null, event_id text, reason text not null,
         payload blob not null, unique (event_id, payload)

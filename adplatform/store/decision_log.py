@@ -113,7 +113,10 @@ class DecisionLog:
                 "insert into decisions (decision_id, decided_at, user_id, creative_id, payload) values (?, ?, ?, ?, ?)",
                 (new.decision_id, micros(new.decided_at), new.user_id, new.creative_id, new.payload),
             )
-            connection.execute("update events set held = 0 where decision_id = ? and held = 1", (new.decision_id,))
+            early = connection.execute(
+                "update events set held = 0 where decision_id = ? and held = 1 returning event_id", (new.decision_id,)
+            ).fetchall()
+            connection.executemany("insert into joined (event_id) values (?)", early)
             if key:
                 keep_answer(connection, key, new.answer, new.decided_at)
             return new.answer
@@ -221,6 +224,8 @@ def _accept(connection: sqlite3.Connection, events: Sequence[Judged], received_a
             ).fetchone()  # fmt: skip
             if row is not None:
                 accepted, held = accepted + 1, held + row[0]
+                if not row[0]:
+                    connection.execute("insert into joined (event_id) values (?)", (event.event_id,))
                 continue
             known = connection.execute("select digest from events where event_id = ?", (event.event_id,)).fetchone()
             if known[0] == digest:

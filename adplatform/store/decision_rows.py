@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from adplatform.contracts.serving import LoggedDecision
+from adplatform.contracts.profiles import Outcome
+from adplatform.contracts.serving import EventKind, LoggedDecision
 from adplatform.contracts.tables import TABLES
 from adplatform.store.convert import schema_of
-from adplatform.store.decision_file import bounds, from_micros, reading
+from adplatform.store.decision_file import bounds, connect, from_micros, reading
 
 LANDED: Final = ("decision_log", "impressions", "clicks", "conversions")
 """The tables of a day, in an order in which references can be checked."""
@@ -61,6 +62,32 @@ def days_with_events(path: Path) -> list[date]:
             "select decided_at / 86400000000 from decisions union select occurred_at / 86400000000 from events"
         ).fetchall()
     return sorted(from_micros(row[0] * 86_400_000_000).date() for row in found)
+
+
+class Tail:
+    """Follows the log from its first event: what each joined event means for a profile, once, in the order of joining."""
+
+    def __init__(self, path: Path) -> None:
+        self._log, self._last = connect(path, read_only=True), 0
+
+    def read(self, most: int = 10_000) -> list[Outcome]:
+        """Outcomes that joined since the last call, ``most`` at once; none when all were read."""
+        rows = self._log.execute(
+            "select j.sequence, e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, e.occurred_at "
+            "from joined j join events e using (event_id) join decisions d using (decision_id) "
+            "where j.sequence > ? order by j.sequence limit ?",
+            (self._last, most),
+        ).fetchall()
+        if rows:
+            self._last = rows[-1][0]
+        return [
+            Outcome(event, EventKind(kind), decision, user, creative, from_micros(decided), from_micros(occurred))
+            for _, event, kind, decision, user, creative, decided, occurred in rows
+        ]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._log.close()
 
 
 def _events(log: sqlite3.Connection, day: date, library: Mapping[str, Advertised]) -> dict[str, list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ from typing import Final
 from adplatform.contracts.errors import AdPlatformError
 from adplatform.settings import Settings, settings
 from adplatform.store.decision_log import DecisionLog
+from adplatform.store.decision_rows import Tail
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
@@ -37,6 +38,7 @@ class Worker:
         self.profiles = Profiles(config.profiles)
         self.library = Library(config.landing)
         self.deciding = Deciding(Registry(config.models), lambda: self.library.creatives, self.profiles)
+        self.tail = Tail(config.decisions)
         self._refresh()
         self.horizon = timedelta(hours=config.horizon_hours)
         self._every(POLL_SECONDS, self._refresh)
@@ -48,6 +50,7 @@ class Worker:
         for thread in self._threads:
             thread.join()
         self.log.__exit__()
+        self.tail.close()
 
     def _every(self, seconds: float, work: object) -> None:
         def run() -> None:
@@ -64,6 +67,8 @@ class Worker:
     def _refresh(self) -> None:
         self.deciding.refresh()
         self.profiles.refresh()
+        while outcomes := self.tail.read():
+            self.profiles.replay(outcomes)
         self.library.refresh()
 
     def _expire(self) -> None:

@@ -12,8 +12,11 @@ import pytest
 
 from adplatform.contracts.problems import Problem
 from adplatform.contracts.serving import Decision, LoggedDecision
+from adplatform.settings import Settings
 from adplatform.store.decision_file import reading
+from adplatform.store.decision_rows import Tail
 from adplatform.store.library import Library
+from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import load_policy
 from adplatform.targeting.features import RequestFeatures
@@ -146,6 +149,26 @@ def test_101_candidates_are_refused(gateway: Gateway) -> None:
 def test_a_batch_that_is_none_is_refused(gateway: Gateway, body: bytes) -> None:
     answer = gateway.client.post("/v1/events", content=body, headers={"content-type": "application/json"})
     assert problem(answer, 400 if not body else 422)
+
+
+def test_events_of_today_change_what_tomorrow_knows_of_the_user(gateway: Gateway) -> None:
+    """Features are daily: the gateway and a fresh reader of the log agree on tomorrow's."""
+    user = gateway.users(True)[1]
+    made = Decision.model_validate_json(decide(gateway, user_id=user).content)
+    gateway.post("/v1/events", {"events": [event(made.decision_id)]})
+    config = Settings(home=gateway.home)
+    profiles, tail = Profiles(config.profiles), Tail(config.decisions)
+    profiles.refresh()
+    now = datetime.now(UTC)
+    tomorrow = now + timedelta(days=1)
+    today, before = profiles.get(user, now), profiles.get(user, tomorrow)
+    profiles.replay(tail.read())
+    after = profiles.get(user, tomorrow)
+    assert before is not None
+    assert after is not None
+    assert after.user_impressions_7d == before.user_impressions_7d + 1
+    assert after.exposures[made.creative_id] == before.exposures.get(made.creative_id, 0) + 1
+    assert profiles.get(user, now) == today  # today knows nothing of today
 
 
 def test_the_openapi_page_lists_every_answer_and_matches_the_contracts(gateway: Gateway) -> None:

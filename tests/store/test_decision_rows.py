@@ -14,6 +14,7 @@ from adplatform.decisions import land_day, library, open_days
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_log import DecisionLog, Judged, NewDecision
+from adplatform.store.decision_rows import Tail
 from adplatform.store.landing import Landing
 
 AT = datetime(2026, 2, 20, 23, 59, 59, 999999, tzinfo=UTC)
@@ -132,6 +133,20 @@ def test_a_landing_that_was_killed_half_way_is_completed_by_the_next(
         land_day(state, day)
     assert len(landed(state, "decision_log")) == len(state.landing.read("decision_log")) == 4
     assert set(landed(state, "clicks")) == {"c1", "c2"}
+
+
+def test_the_tail_tells_each_outcome_once_when_it_joins_early_ones_too(state: State) -> None:
+    fill(state)
+    tail = Tail(state.settings.decisions)
+    first = tail.read()
+    assert {o.event_id for o in first} == {"i1", "c1", "c2", "v1", "v2"}
+    assert next(o for o in first if o.event_id == "c2").user_id is None
+    assert tail.read() == []
+    with DecisionLog(state.settings.decisions) as log:
+        log.record(decision("d9")).result(5)
+    (late,) = tail.read()
+    assert (late.event_id, late.user_id, late.kind) == ("held", "u-1", EventKind.CLICK)
+    tail.close()
 
 
 def test_a_logged_decision_is_read_back_to_the_last_bit() -> None:
