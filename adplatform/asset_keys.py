@@ -53,6 +53,11 @@ PACING_PLANS: Final = "pacing_plans"
 CAMPAIGN_PLANS: Final = "campaign_plans"
 MULTI_AGENT_VS_SINGLE_MODEL: Final = "multi_agent_vs_single_model"
 
+USER_PROFILES: Final = "user_profiles"
+AGENT_SNAPSHOT: Final = "agent_snapshot"
+PUBLISHED: Final = (USER_PROFILES, AGENT_SNAPSHOT)
+"""What the endpoints read."""
+
 AGENTS: Final = ("response_model", "bandit_policy", "budget_policy")
 """Agents with a challenger and a champion in the registry."""
 

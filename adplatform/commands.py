@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from adplatform import asset_keys as keys
-from adplatform.assembly import no_bars, orchestrator, segments
+from adplatform.assembly import no_bars, vocabulary
+from adplatform.batch import labels, orchestrator
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.creative import CreativeRequest
 from adplatform.contracts.errors import AdPlatformError, InputError
@@ -18,26 +19,10 @@ from adplatform.contracts.promotion import Promotion
 from adplatform.estimation import experiment_counts
 from adplatform.measurement.decisions import decide
 from adplatform.orchestrator.brief import load_brief, parse_sentence
-from adplatform.orchestrator.language.vocabulary import Vocabulary
 from adplatform.orchestrator.machine import Orchestrator
 from adplatform.orchestrator.resilience import within
 from adplatform.settings import Settings
 from adplatform.state import State
-
-
-def vocabulary(state: State) -> Vocabulary:
-    """The data's own labels, for reading a sentence."""
-    users = state.warehouse.read("select distinct region from dim_users where region is not null order by 1")
-    products = state.landing.read("campaigns").to_pylist()
-    known = segments(state)
-    return Vocabulary(
-        categories=sorted({p["product_category"] for p in products if p["product_category"]}),
-        audiences=sorted({s.audience for s in known if s.audience}),
-        age_bands=sorted({s.age_band for s in known if s.age_band}),
-        regions=users["region"].to_pylist(),
-        segments=known,
-        products={p["product_name"]: p["product_category"] for p in products if p["product_category"]},
-    )
 
 
 def read_request(state: State, request: str, today: date) -> Brief:
@@ -50,7 +35,7 @@ def read_request(state: State, request: str, today: date) -> Brief:
     no_bars()
     embedder = Embedder.load(state.settings.embedding_model)
     return parse_sentence(
-        request, today=today, known=vocabulary(state), embed=embedder.embed, currency=state.settings.currency
+        request, today=today, known=vocabulary(labels(state)), embed=embedder.embed, currency=state.settings.currency
     )
 
 

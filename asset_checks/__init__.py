@@ -13,8 +13,8 @@ from adplatform.settings import settings
 
 def definitions() -> dg.Definitions:
     """All checks of the data set that this home holds."""
-    from asset_checks import creative, delivery, freshness, landing, measurement, orchestration, targeting
+    from asset_checks import creative, delivery, freshness, landing, measurement, orchestration, serving, targeting
 
     present = frozenset(settings().dataset.get("tables", TABLES))
-    rooms = [landing, targeting, measurement, delivery, creative, orchestration, freshness]
+    rooms = [landing, targeting, measurement, delivery, creative, orchestration, serving, freshness]
     return dg.Definitions(asset_checks=[check for room in rooms for check in room.checks(present)])

@@ -17,7 +17,7 @@ def copy_keeps_the_rules(context: dg.AssetCheckExecutionContext) -> dg.AssetChec
     from adplatform.creative.guidelines import check
 
     platform = state()
-    brief = assembly.brief_of(platform, context.partition_key)
+    brief = assembly.brief_of(platform.settings, context.partition_key)
     found = platform.documents.get(keys.CAMPAIGN_CREATIVES, context.partition_key, CreativeSet)
     broken = {v.creative_id: rules for v in found.variants if (rules := check(v.headline, v.body, brief))}
     return dg.AssetCheckResult(

@@ -16,7 +16,7 @@ def _plan(context: dg.AssetCheckExecutionContext) -> CampaignPlan:
 @dg.asset_check(asset=keys.CAMPAIGN_PLANS, name="plan_keeps_the_brief", partitions_def=CAMPAIGNS)
 def plan_keeps_the_brief(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """The plan answers the campaign's brief as it is now, in at most k lines, in allowed segments, within the budget."""
-    plan, brief = _plan(context), assembly.brief_of(state(), context.partition_key)
+    plan, brief = _plan(context), assembly.brief_of(state().settings, context.partition_key)
     excluded = set(brief.audience.excluded_segments)
     problems = [
         *(["the brief changed since"] if plan.brief != brief else []),

@@ -19,12 +19,13 @@ def definitions() -> dg.Definitions:
         landing,
         measurement,
         orchestration,
+        serving,
         targeting,
     )
     from adplatform.defs.resources import Platform
 
     present = frozenset(settings().dataset.get("tables", TABLES))
-    subjects = [targeting, measurement, delivery, creative, orchestration]
+    subjects = [targeting, measurement, delivery, creative, orchestration, serving]
     return dg.Definitions(
         assets=[
             *landing.assets(present),

@@ -32,7 +32,10 @@ def jobs(present: frozenset[str]) -> list[Any]:
         dg.define_asset_job("build_behaviour", selection=dg.AssetSelection.groups("behaviour")),
         dg.define_asset_job(
             "run_agents",
-            selection=(dg.AssetSelection.groups(*groups) | dg.AssetSelection.assets(asset_keys.COPY_MODEL))
+            selection=(
+                dg.AssetSelection.groups(*groups)
+                | dg.AssetSelection.assets(asset_keys.COPY_MODEL, *asset_keys.PUBLISHED)
+            )
             - per_campaign,
         ),
         dg.define_asset_job("plan_campaigns", selection=per_campaign, partitions_def=CAMPAIGNS),

@@ -43,8 +43,10 @@ def copy_model(platform: Platform) -> dg.MaterializeResult:
 def campaign_creatives(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """5 to 10 ad texts for the campaign's brief, scored for relevance, diversity and brand."""
     state, campaign = platform.state, context.partition_key
-    brief = assembly.brief_of(state, campaign)
-    found = assembly.creative_agent(state).creatives(CreativeRequest(brief=brief, seed=state.settings.seed))
+    brief = assembly.brief_of(state.settings, campaign)
+    found = assembly.creative_agent(state.settings, state.registry, state.documents).creatives(
+        CreativeRequest(brief=brief, seed=state.settings.seed)
+    )
     state.documents.put(keys.CAMPAIGN_CREATIVES, campaign, found)
     rows = [
         dg.TableRecord(

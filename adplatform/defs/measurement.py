@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from adplatform import assembly, estimation
 from adplatform import asset_keys as keys
+from adplatform import batch, estimation
 from adplatform.contracts.measurement import ExperimentDecision, LiftEstimate
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform
@@ -65,7 +65,7 @@ def response_curves(platform: Platform) -> dg.MaterializeResult:
 def expected_performance(platform: Platform) -> dg.MaterializeResult:
     """Clicks and value per unit of currency of every creative in every segment, with intervals and saturation."""
     state = platform.state
-    report = assembly.expect_library(state)
+    report = batch.expect_library(state)
     state.documents.put(keys.EXPECTED_PERFORMANCE, "all", report)
     best = sorted(report.combinations, key=lambda c: -(c.value_per_unit or c.clicks_per_unit))[:20]
     rows = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from adplatform import assembly
+from adplatform import assembly, batch
 from adplatform import asset_keys as keys
 from adplatform.commands import word_first
 from adplatform.contracts.plan import Outcome
@@ -27,7 +27,7 @@ COMMON: dict[str, Any] = {"group_name": "orchestration", "owners": OWNERS}
 def campaign_plans(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """The campaign's plan: top creative x segment combinations with budget, and a trace of who said what."""
     state, campaign = platform.state, context.partition_key
-    brief, machine = assembly.brief_of(state, campaign), assembly.orchestrator(state)
+    brief, machine = assembly.brief_of(state.settings, campaign), batch.orchestrator(state)
     word_first(machine, brief, state.settings.seed, state.settings.copy_seconds)
     plan = machine.plan(brief, seed=state.settings.seed)
     state.documents.put(keys.CAMPAIGN_PLANS, campaign, plan)

@@ -128,9 +128,9 @@ def bandit_policy_champion(platform: Platform) -> dg.MaterializeResult:
 )  # fmt: skip
 def segment_rankings(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """Segments ranked for each creative of the campaign, shrunk to the model, with intervals; small segments withheld."""
-    from adplatform import assembly
+    from adplatform import batch
 
-    ranking = assembly.rank_campaign(platform.state, context.partition_key)
+    ranking = batch.rank_campaign(platform.state, context.partition_key)
     platform.state.documents.put(keys.SEGMENT_RANKINGS, context.partition_key, ranking)
     best = [
         dg.TableRecord(

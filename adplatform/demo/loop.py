@@ -114,7 +114,8 @@ def _materialize_all(
         ok = run("behaviour", "group:behaviour")
     if not ok:
         return
-    agents = f"(group:targeting or group:measurement or group:delivery or key:{asset_keys.COPY_MODEL})"
+    beside = " or ".join(f"key:{k}" for k in (asset_keys.COPY_MODEL, *asset_keys.PUBLISHED))
+    agents = f"(group:targeting or group:measurement or group:delivery or {beside})"
     per_campaign = " or ".join(f"key:{k}" for k in asset_keys.PER_CAMPAIGN)
     with stages.stage("agents"):
         ok = run("agents", f"{agents} and not ({per_campaign})")

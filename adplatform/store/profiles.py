@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,6 +61,11 @@ class Profiles:
     def published_at(self) -> datetime | None:
         """When it was published."""
         return self._pointed.published_at if self._pointed else None
+
+    @property
+    def as_of(self) -> date | None:
+        """The day after the data of the snapshot ends."""
+        return self._state.snapshot.manifest.as_of if self._state else None
 
     @property
     def outcomes(self) -> int:

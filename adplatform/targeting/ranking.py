@@ -23,6 +23,8 @@ STRENGTHS: Final = np.geomspace(50.0, 50_000.0, 61)
 FITTED_WEIGHTS: Final = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
 BELOW_BEST: Final = 1.92
 LATER: Final = ("later_expected", "later_clicks")
+EXPECTED: Final = ("expected_clicks", *LATER)
+"""What ``add_expected_clicks`` adds."""
 PREDICTED_ROWS: Final = 120_000
 """Most rows predicted for one request (about 0.6 s on two cores)."""
 
@@ -118,7 +120,7 @@ def cells(performance: pa.Table, creatives: Sequence[CreativeAttributes], segmen
         return np.bincount(flat, weights=numbers(performance[name])[keep], minlength=shape[0] * shape[1]).reshape(shape)
 
     known = "expected_clicks" in performance.column_names
-    standard = [total(n) if known else np.full(shape, np.nan) for n in ("expected_clicks", *LATER)]
+    standard = [total(n) if known else np.full(shape, np.nan) for n in EXPECTED]
     return Cells(total("impressions"), total("clicks"), *standard)
 
 
@@ -139,7 +141,10 @@ def add_expected_clicks(performance: pa.Table, examples: pa.Table, model: Respon
         for name in names:
             at = joined.column_names.index(name)
             joined = joined.set_column(at, name, pc.fill_null(pc.cast(joined[name], pa.float64()), 0.0))
-    return joined.drop_columns(["all_clicks"])
+    order = [
+        (name, "ascending") for name in ("segment_id", "creative_id", "campaign_id") if name in joined.column_names
+    ]
+    return joined.drop_columns(["all_clicks"]).sort_by(order)
 
 
 def shrinkage(examples: pa.Table, model: Response) -> Shrinkage:
@@ -185,7 +190,7 @@ def _expected(examples: pa.Table, model: Response) -> pa.Table:
                 "clicked": examples[LABEL],
             }
         )
-        .group_by(["segment_id", "creative_id"])
+        .group_by(["segment_id", "creative_id"], use_threads=False)
         .aggregate([("p", "sum"), ("clicked", "sum"), ("p", "count")])
     )
     return parts.rename_columns(["segment_id", "creative_id", "expected", "clicks", "impressions"])

@@ -1,0 +1,109 @@
+"""What the endpoints read says what the warehouse says, and knows nobody without consent."""
+
+from datetime import UTC, datetime, time
+
+import dagster as dg
+
+from adplatform import asset_keys as keys
+from adplatform.contracts.features import USER_FEATURES
+from asset_checks.platform import state
+
+MOST_USERS = 20_000
+"""Users compared; evenly spaced where there are more."""
+CREATIVES = 20
+
+
+@dg.asset_check(asset=keys.USER_PROFILES, name="profiles_equal_the_marts", blocking=True)
+def profiles_equal_the_marts() -> dg.AssetCheckResult:
+    """Every profile as of the day after the data is bit for bit the row of user_features, with the mart's exposures."""
+    from adplatform.store.profiles import Profiles
+
+    platform = state()
+    profiles = Profiles(platform.settings.profiles)
+    profiles.refresh()
+    day = profiles.as_of
+    if day is None:
+        return dg.AssetCheckResult(passed=False, description="no snapshot is published")
+    read, columns = platform.warehouse.read, ", ".join(USER_FEATURES)
+    features = {
+        row.pop("user_id"): row
+        for row in read(f"select user_id, {columns} from user_features where feature_day = ?", [day]).to_pylist()
+    }
+    exposures: dict[str, dict[str, int]] = {}
+    for row in read("select * from user_creative_exposures where feature_day = ?", [day]).to_pylist():
+        exposures.setdefault(row["user_id"], {})[row["creative_id"]] = row["creative_exposures_7d"]
+    users = read("select user_id from dim_users order by 1")["user_id"].to_pylist()
+    some = users[:: max(1, -(-len(users) // MOST_USERS))]
+    unknown = dict.fromkeys(USER_FEATURES)
+    wrong = []
+    for user in some:
+        found = profiles.get(user, datetime.combine(day, time(), UTC))
+        if (
+            found is None
+            or {f: getattr(found, f) for f in USER_FEATURES} != features.get(user, unknown)
+            or found.exposures != exposures.get(user, {})
+        ):
+            wrong.append(user)
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        metadata={"users": len(users), "compared": len(some), "different": len(wrong), "as_of": str(day)},
+        description=f"{len(wrong)} profiles differ from the marts" if wrong else None,
+    )
+
+
+@dg.asset_check(asset=keys.USER_PROFILES, name="only_consenting_users", blocking=True)
+def only_consenting_users() -> dg.AssetCheckResult:
+    """The snapshot holds exactly the users whose consent is landed, and nobody else."""
+    from adplatform.store.profile_snapshot import ProfileSnapshot
+    from adplatform.store.snapshots import Snapshots
+
+    platform = state()
+    snapshots = Snapshots(platform.settings.profiles)
+    pointed = snapshots.current()
+    if pointed is None:
+        return dg.AssetCheckResult(passed=False, description="no snapshot is published")
+    held = set(ProfileSnapshot(snapshots.path(pointed.version), pointed.version).user_ids.to_pylist())
+    users = platform.landing.read("users").to_pylist()
+    consenting = {u["user_id"] for u in users if u["consent"]}
+    return dg.AssetCheckResult(
+        passed=held == consenting,
+        metadata={"users": len(held), "without_consent": len(held - consenting), "missing": len(consenting - held)},
+    )
+
+
+@dg.asset_check(asset=keys.AGENT_SNAPSHOT, name="agents_answer_as_from_the_warehouse")
+def same_answers() -> dg.AssetCheckResult:
+    """Rankings and expectations of agents built from the snapshot equal, to the last bit, those from the warehouse."""
+    from adplatform import assembly, batch, inputs, training
+    from adplatform.contracts.measurement import PerformanceRequest
+    from adplatform.contracts.targeting import RankRequest
+
+    platform = state()
+    found = inputs.published(platform.settings.snapshots)
+    if found is None:
+        return dg.AssetCheckResult(passed=False, description="no snapshot is published")
+    _, served = found
+    fresh = batch.agent_inputs(platform)
+    some = tuple(training.creatives(platform)[:CREATIVES])
+    answers = []
+    for given in (served, fresh):
+        said: list[object] = [given.labels, given.market]
+        if given.targeting:
+            model = assembly.response_model(platform.registry)
+            agent = assembly.targeting_agent(given.targeting, model, platform.settings)
+            ranking = agent.rank(RankRequest(creatives=some, limit=1000))
+            said.append(ranking)
+            if given.measurement:
+                request = PerformanceRequest(creatives=some, combinations=ranking.scores, flight_days=14)
+                said.append(assembly.measurement_agent(given.measurement).expect(request))
+        answers.append(said)
+    return dg.AssetCheckResult(
+        passed=answers[0] == answers[1],
+        metadata={"parts_compared": len(answers[0]), "creatives": len(some), "segments": len(served.labels.segments)},
+        description=None if answers[0] == answers[1] else "materialize agent_snapshot again: the marts have moved on",
+    )
+
+
+def checks(present: frozenset[str]) -> list[dg.AssetChecksDefinition]:
+    """Checks of what is published."""
+    return [profiles_equal_the_marts, only_consenting_users, same_answers]
