@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -25,7 +26,11 @@ from adplatform.state import State
 from adplatform.store.profiles import Profiles
 from adplatform.targeting.agent import Targeting
 from adplatform.targeting.baseline import BaseRateModel
+from adplatform.targeting.features import FeatureEncoder
 from adplatform.targeting.ranking import CAUTIOUS, EXPECTED, add_expected_clicks, representative, shrinkage
+from adplatform.targeting.request import features
+from adplatform.training import creatives as library_of
+from adplatform.training import examples as examples_of
 from tests.homes import REPOSITORY, adplatform
 from tests.targeting.world import World, creatives, examples, segments
 
@@ -167,3 +172,27 @@ def test_the_published_profiles_are_those_of_the_demos_mart(demo_home: Path, tmp
         assert {name: getattr(found, name) for name in row if name not in ("user_id", "feature_day")} == {
             name: value for name, value in row.items() if name not in ("user_id", "feature_day")
         }
+
+
+@pytest.mark.slow
+def test_a_request_is_asked_with_the_features_that_its_impression_is_trained_on(demo_home: Path) -> None:
+    """Online and batch features of 2,000 logged impressions: bit for bit, user by user, on the days the profiles tell."""
+    from adplatform.publishing import publish_profiles
+
+    state = State(Settings(home=demo_home, keep_snapshots=2))
+    publish_profiles(state)
+    profiles = Profiles(state.settings.profiles)
+    profiles.refresh()
+    assert profiles.as_of is not None
+    rows = examples_of(state, "event_day >= ?", [profiles.as_of - timedelta(days=5)])
+    rows = rows.take(np.random.default_rng(1).choice(rows.num_rows, 2000, replace=False))
+    encoder = FeatureEncoder.fit(rows)
+    library = {c.creative_id: c for c in library_of(state)}
+    expected, personal = encoder.transform(rows), 0
+    for i, row in enumerate(rows.to_pylist()):
+        at = datetime.combine(row["event_day"], time(row["hour"], 30), UTC)
+        profile = profiles.get(row["user_id"], at) if row["user_id"] else None
+        personal += profile is not None
+        request = features(profile, row["placement"], row["position"], at, [library[row["creative_id"]]])
+        assert encoder.encode(request).tobytes() == expected[i : i + 1].tobytes(), row
+    assert 500 < personal < 2000

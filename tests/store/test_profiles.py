@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import timeit
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -194,3 +195,30 @@ def test_a_profile_takes_microseconds(profiles: Profiles) -> None:
     """4 us here on an idle core; a decision may take 400."""
     when = at(0)
     assert min(timeit.repeat(lambda: profiles.get("ann", when), number=200, repeat=5)) / 200 < 100e-6
+
+
+def test_readers_see_whole_profiles_while_outcomes_come_in_and_snapshots_are_swapped(tmp_path: Path) -> None:
+    snapshot(tmp_path)
+    store = Profiles(tmp_path)
+    store.refresh()
+    ended, seen = threading.Event(), []
+
+    def read() -> None:
+        while not ended.is_set():
+            found = ann(store, 1)
+            seen.append((found.user_impressions_7d, sum(found.exposures.values())))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(300):
+        store.apply(outcome(IMPRESSION, f"d{number}", at(0)))
+        if number % 100 == 50:
+            snapshot(tmp_path, more=number)
+            assert store.refresh()
+    ended.set()
+    for reader in readers:
+        reader.join()
+    assert len(seen) > 100
+    assert all(impressions == shown for impressions, shown in seen)
+    assert ann(store, 1).exposures["c2"] == 300
