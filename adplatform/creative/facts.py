@@ -130,8 +130,12 @@ class Statements:
 
     @cached_property
     def states_price(self) -> bool:
-        """Whether a statement names money: only then may an ad argue with the price."""
-        return any(names_money(text) for text in self.texts)
+        """Whether the product's own statements name money: only then may an ad argue with the price.
+
+        A disclaimer ('Prices without tax.') names none.
+        """
+        product = self.brief.product
+        return any(names_money(text) for text in (*product.facts, *sentences(product.description)))
 
     def _known(self, token: str) -> bool:
         return self.plain(token) or _is_number(token) or is_claim(token) or stem(token) in self.stated

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from adplatform.contracts.errors import InputError
 from adplatform.creative.banned import contains
+from adplatform.creative.facts import Statements
 from adplatform.creative.guidelines import Rulebook, check
 from adplatform.creative.text import examples
 from tests.creative.conftest import development_briefs, make_brief
@@ -19,6 +20,19 @@ HEADLINE, BODY = "See it for yourself", "Tern Backpack fits under the seat of mo
 
 def test_an_ad_that_keeps_every_rule_breaks_none():
     assert check(HEADLINE, BODY, BACKPACK) == ()
+
+
+def test_a_disclaimer_about_money_is_no_price_to_argue_with():
+    limits = BACKPACK.guidelines.model_copy(update={"required_disclaimer": "Prices without tax."})
+    brief = BACKPACK.model_copy(update={"guidelines": limits})
+    assert not Statements(brief).states_price
+    product = brief.product.model_copy(update={"facts": (*brief.product.facts, "costs 38 euros")})
+    assert Statements(brief.model_copy(update={"product": product})).states_price
+
+
+@pytest.mark.parametrize("word", ["many", "several", "dozens"])
+def test_a_quantity_that_the_brief_does_not_state_is_a_claim(word):
+    assert "unstated_claim" in check(HEADLINE, f"Tern Backpack fits under {word} seats. Take a look.", BACKPACK)
 
 
 WORDS = st.text(string.ascii_lowercase, min_size=4, max_size=12)
