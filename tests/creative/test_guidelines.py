@@ -23,16 +23,16 @@ def test_an_ad_that_keeps_every_rule_breaks_none():
 
 
 def test_a_disclaimer_about_money_is_no_price_to_argue_with():
-    limits = BACKPACK.guidelines.model_copy(update={"required_disclaimer": "Prices without tax."})
-    brief = BACKPACK.model_copy(update={"guidelines": limits})
-    assert not Statements(brief).states_price
-    product = brief.product.model_copy(update={"facts": (*brief.product.facts, "costs 38 euros")})
-    assert Statements(brief.model_copy(update={"product": product})).states_price
+    assert Statements(BACKPACK).states_price
+    product = BACKPACK.product.model_copy(update={"facts": ("Laptop pocket opens from the side.",)})
+    limits = BACKPACK.guidelines.model_copy(update={"required_disclaimer": "Prices without tax, from 9 euros."})
+    assert not Statements(BACKPACK.model_copy(update={"guidelines": limits, "product": product})).states_price
 
 
 @pytest.mark.parametrize("word", ["many", "several", "dozens"])
 def test_a_quantity_that_the_brief_does_not_state_is_a_claim(word):
-    assert "unstated_claim" in check(HEADLINE, f"Tern Backpack fits under {word} seats. Take a look.", BACKPACK)
+    broken = check(HEADLINE, f"Tern Backpack fits under {word} seats. Take a look.", BACKPACK)
+    assert {"unstated_claim", "unstated_number"} & set(broken)
 
 
 WORDS = st.text(string.ascii_lowercase, min_size=4, max_size=12)
