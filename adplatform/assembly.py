@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adplatform.contracts.agents import CreativeAgent
+from adplatform.contracts.agents import BudgetAgent, CreativeAgent, MeasurementAgent, TargetingAgent
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.contracts.errors import AdPlatformError, InputError
@@ -22,6 +23,7 @@ from adplatform.measurement.agent import Measurement
 from adplatform.orchestrator.brief import load_brief
 from adplatform.orchestrator.language.vocabulary import Vocabulary
 from adplatform.orchestrator.machine import Orchestrator, Timeouts
+from adplatform.orchestrator.resilience import within
 from adplatform.settings import Settings
 from adplatform.store.documents import Documents
 from adplatform.store.registry import Registry
@@ -144,15 +146,31 @@ def _or_none(what: str, build: Callable[[], T]) -> T | None:
 
 
 def orchestrator(inputs: AgentInputs, config: Settings, registry: Registry, documents: Documents) -> Orchestrator:
-    """The orchestrator with every agent that can be built."""
-    targeting, measurement, seconds = inputs.targeting, inputs.measurement, config.agent_seconds
-    return Orchestrator(
+    """The orchestrator with every agent that can be built in this process."""
+    targeting, measurement = inputs.targeting, inputs.measurement
+    return orchestrated(
+        inputs,
+        config,
         creative=_or_none("creative", lambda: creative_agent(config, registry, documents)),
         targeting=_or_none("targeting", lambda: targeting_agent(targeting, response_model(registry), config))
         if targeting
         else None,
         measurement=_or_none("measurement", lambda: measurement_agent(measurement)) if measurement else None,
         budget=_or_none("budget", lambda: budget_agent(registry)),
+    )
+
+
+def orchestrated(
+    inputs: AgentInputs, config: Settings, *, creative: CreativeAgent | None, targeting: TargetingAgent | None,
+    measurement: MeasurementAgent | None, budget: BudgetAgent | None,
+) -> Orchestrator:  # fmt: skip
+    """The orchestrator over these agents, wherever they run."""
+    seconds = config.agent_seconds
+    return Orchestrator(
+        creative=creative,
+        targeting=targeting,
+        measurement=measurement,
+        budget=budget,
         segments=inputs.labels.segments,
         rates=inputs.market.rates,
         minimum_users=config.minimum_segment_users,
@@ -166,3 +184,16 @@ def orchestrator(inputs: AgentInputs, config: Settings, registry: Registry, docu
 def brief_of(config: Settings, campaign_id: str) -> Brief:
     """The brief of a campaign: ``briefs/<campaign>.yaml`` in the home."""
     return load_brief(config.home / "briefs" / f"{campaign_id}.yaml")
+
+
+def word_first(machine: Orchestrator, brief: Brief, seed: int, seconds: float) -> None:
+    """Have new texts worded before the plan's clock runs; they are kept, so its creative turn only reads them.
+
+    A language model on two cores writes for about 20 s. If it fails or takes longer than ``seconds``, the creative
+    turn times out or fails in its own deadline, a rule answers, and the trace says so.
+    """
+    if machine.creative is None:
+        return
+    agent = machine.creative
+    with suppress(AdPlatformError):
+        within(seconds, lambda: agent.creatives(CreativeRequest(brief=brief, seed=seed)))

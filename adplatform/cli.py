@@ -167,9 +167,9 @@ def serve(port: Annotated[int, typer.Option(help="Port of the gateway on the loo
 
     Make a key first: [bold]adplatform keys add shop --scope decide --scope ingest[/bold]
     """
-    from adplatform.serve import GATEWAY, Services
+    from adplatform.serve import Services
 
-    with Services(settings(), {GATEWAY: port}) as services:
+    with Services(settings(), port) as services:
         console.print(f"gateway on http://127.0.0.1:{port}; state in {settings().home}", soft_wrap=True)
         services.wait()
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from adplatform import asset_keys as keys
-from adplatform.assembly import no_bars, vocabulary
+from adplatform.assembly import no_bars, vocabulary, word_first
 from adplatform.batch import labels, orchestrator
 from adplatform.contracts.brief import Brief
-from adplatform.contracts.creative import CreativeRequest
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.measurement import ExperimentDecision
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.promotion import Promotion
 from adplatform.estimation import experiment_counts
 from adplatform.measurement.decisions import decide
 from adplatform.orchestrator.brief import load_brief, parse_sentence
-from adplatform.orchestrator.machine import Orchestrator
-from adplatform.orchestrator.resilience import within
 from adplatform.settings import Settings
 from adplatform.state import State
 
@@ -48,19 +44,6 @@ def plan_request(config: Settings, request: str, *, seed: int, today: date) -> C
     plan = machine.plan(brief, seed=seed)
     state.documents.put("plans", plan.plan_id, plan)
     return plan
-
-
-def word_first(machine: Orchestrator, brief: Brief, seed: int, seconds: float) -> None:
-    """Have new texts worded before the plan's clock runs; they are kept, so its creative turn only reads them.
-
-    A language model on two cores writes for about 20 s. If it fails or takes longer than ``seconds``, the creative
-    turn times out or fails in its own deadline, a rule answers, and the trace says so.
-    """
-    if machine.creative is None:
-        return
-    agent = machine.creative
-    with suppress(AdPlatformError):
-        within(seconds, lambda: agent.creatives(CreativeRequest(brief=brief, seed=seed)))
 
 
 def experiment_status(config: Settings, name: str | None) -> list[ExperimentDecision]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +17,20 @@ import psutil
 
 from adplatform.contracts.errors import SetupError
 from adplatform.settings import REPOSITORY, Settings
+from adplatform.store.keys import Keys
 
 GATEWAY: Final = "bentos.gateway.service:Gateway"
+AGENT_SERVICES: Final = {
+    "targeting": "bentos.targeting.service:TargetingService",
+    "measurement": "bentos.measurement.service:MeasurementService",
+    "creative": "bentos.creative.service:CreativeService",
+}
+"""Services that the gateway calls; reachable from this machine alone."""
 OWNER: Final = "ADPLATFORM_SERVE_PROCESS"
 """Environment of a worker: the process id of the command that serves, where there is one."""
 WATCH_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 10.0
+PORT_SECONDS: Final = 10.0
 
 
 def command(service: str, port: int) -> list[str]:
@@ -31,18 +39,53 @@ def command(service: str, port: int) -> list[str]:
     return [bentoml, "serve", service, "--host", "127.0.0.1", "--port", str(port), "--working-dir", str(REPOSITORY)]
 
 
-class Services:
-    """Started services. Leaving the context ends every process of each: SIGTERM first, SIGKILL after the drain."""
+def wait_for_port(port: int, seconds: float = PORT_SECONDS) -> None:
+    """Until the loopback port can be taken: workers whose parent was killed hold it for a moment.
 
-    def __init__(self, config: Settings, ports: Mapping[str, int]) -> None:
-        self.config, self.ports = config, dict(ports)
+    Raises SetupError where something else holds it.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise SetupError(f"port {port} is taken", "end what holds it, or give another port") from error
+            else:
+                return
+        time.sleep(WATCH_SECONDS)
+
+
+class Services:
+    """The gateway and the agents' services. Leaving the context ends every process of each: SIGTERM first, SIGKILL
+    after the drain.
+
+    The key with which the gateway calls the others is made at the start and revoked at the end.
+    """
+
+    def __init__(self, config: Settings, port: int, agents: bool = True) -> None:
+        self.config, self.keys = config, Keys(config.keys)
+        services = {"gateway": GATEWAY, **(AGENT_SERVICES if agents else {})}
+        ports = [port, *range(config.agent_port, config.agent_port + len(AGENT_SERVICES))]
+        self._started = dict(zip(services, zip(services.values(), ports, strict=False), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Services:
+        for _, port in self._started.values():
+            wait_for_port(port)
         signal.signal(signal.SIGTERM, _leave)
-        for service, port in self.ports.items():
-            env = {**os.environ, "ADPLATFORM_HOME": str(self.config.home), OWNER: str(os.getpid())}
-            self.processes[service] = subprocess.Popen(
+        self._key, secret = self.keys.add("the gateway, calling the agents' services", ["read"])
+        env = {
+            **os.environ,
+            "ADPLATFORM_HOME": str(self.config.home),
+            "ADPLATFORM_SERVICE_KEY": secret,
+            "ADPLATFORM_AGENT_PORT": str(self.config.agent_port),
+            OWNER: str(os.getpid()),
+        }
+        for name, (service, port) in self._started.items():
+            self.processes[name] = subprocess.Popen(
                 command(service, port), cwd=REPOSITORY, env=env, start_new_session=True
             )
         return self
@@ -56,6 +99,7 @@ class Services:
                 process.wait(max(0.1, deadline - time.monotonic()))
             _signal(process, signal.SIGKILL)
             process.wait()
+        self.keys.revoke(self._key.key_id)
 
     def wait(self) -> None:
         """Until Ctrl-C or SIGTERM. Raises SetupError when a service ends by itself: they are meant to stay."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=64, ge=1, description="Requests in progress in one worker.")
     queue: int = Field(default=64, ge=0, description="Requests that may wait for a place; more are refused with 503.")
     queue_ms: float = Field(default=20, gt=0, description="How long they wait.")
+    agent_port: int = Field(default=3101, description="First of the three loopback ports of the agents' services.")
+    service_key: SecretStr | None = Field(default=None, description="Key with which the gateway calls them.")
     horizon_hours: float = Field(default=72, gt=0, description="How long an event waits for its decision.")
 
     @field_validator("home")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from adplatform import assembly, batch
 from adplatform import asset_keys as keys
-from adplatform.commands import word_first
+from adplatform.assembly import word_first
 from adplatform.contracts.plan import Outcome
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform

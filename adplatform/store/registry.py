@@ -129,6 +129,14 @@ class Registry:
         pointer = self._pointer(agent)
         return self.get(agent, pointer.champion) if pointer else None
 
+    def mark(self, agent: str) -> tuple[int, int] | None:
+        """What changes whenever the pointer of ``agent`` moves, for one ``stat``; None before the first champion."""
+        try:
+            found = (self.root / _checked("agent", agent) / "champion.json").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def promote(self, agent: str, version: str, reason: str) -> Promotion:
         """Point to ``version``; its files are verified first. The present champion stays if it is that version."""
         with self._lock():

@@ -7,12 +7,10 @@ in place; with none before, every candidate is as likely as the other.
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -28,7 +26,6 @@ from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_poli
 from adplatform.targeting.request import features
 
 AGENT: Final = "bandit_policy"
-POLL_SECONDS: Final = 0.5
 UNIFORM: Final = "uniform"
 _log = logging.getLogger(__name__)
 
@@ -69,13 +66,11 @@ class Deciding:
         self.serving = Serving(UNIFORM, UniformPolicy())
         self._rng = np.random.default_rng()
         self._seen: tuple[int, int] | None = None
-        self._stop = threading.Event()
         self.refresh()
 
     def refresh(self) -> bool:
         """Take the champion if the pointer has moved; whether it was taken. A broken one is refused once."""
-        pointer = self.registry.root / AGENT / "champion.json"
-        seen = _stamp(pointer)
+        seen = self.registry.mark(AGENT)
         if seen is None or seen == self._seen:
             return False
         version = "?"
@@ -92,21 +87,6 @@ class Deciding:
             self._seen = seen
         _log.info("policy %s serves", version)
         return True
-
-    def watch(self) -> threading.Thread:
-        """Refresh in the background until ``close``."""
-
-        def run() -> None:
-            while not self._stop.wait(POLL_SECONDS):
-                self.refresh()
-
-        thread = threading.Thread(target=run, name="policy-watch", daemon=True)
-        thread.start()
-        return thread
-
-    def close(self) -> None:
-        """End the background refresh."""
-        self._stop.set()
 
     def decide(self, asked: DecideRequest, at: datetime) -> Made:
         """One choice. Raises InputError where a candidate is not in the library."""
@@ -167,11 +147,3 @@ def _request(asked: DecideRequest, profile: Profile | None) -> dict[str, Any]:
         "position": asked.position,
         **({"user_id": asked.user_id} if profile else {}),
     }
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns

@@ -17,6 +17,7 @@ SCOPES: Final = {
     ("POST", "/v1/decide"): "decide",
     ("POST", "/v1/events"): "ingest",
 }
+"""What is not here needs the scope ``read``."""
 worker = Worker()
 app = make_app(worker)
 

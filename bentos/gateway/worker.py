@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import httpx
+from pydantic import BaseModel
+
+from adplatform.assembly import budget_agent, orchestrated, word_first
+from adplatform.contracts.brief import Brief
 from adplatform.contracts.errors import AdPlatformError
+from adplatform.contracts.plan import CampaignPlan
+from adplatform.inputs import AgentInputs, published
+from adplatform.serve import AGENT_SERVICES
 from adplatform.settings import Settings, settings
 from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
+from adplatform.store.snapshots import Snapshots
+from bentos.agents import Held
+from bentos.gateway.clients import SECONDS, RemoteAgent
 from bentos.gateway.deciding import Deciding
+from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
 EXPIRE_SECONDS: Final = 60.0
@@ -22,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Decision log, policy, profiles and library; ``open`` before the first request, ``close`` after the last."""
+    """Decision log, policy, profiles, library and the agents' services; ``open`` before the first request."""
 
     log: DecisionLog
     deciding: Deciding
@@ -33,14 +46,19 @@ class Worker:
 
     def open(self, config: Settings | None = None) -> None:
         """Open everything. Raises SetupError where the log is damaged."""
-        config = config or settings()
+        self.config = config = config or settings()
+        self.registry = Registry(config.models)
         self.log = DecisionLog(config.decisions).__enter__()
-        self.profiles = Profiles(config.profiles)
-        self.library = Library(config.landing)
-        self.deciding = Deciding(Registry(config.models), lambda: self.library.creatives, self.profiles)
         self.tail = Tail(config.decisions)
-        self._refresh()
+        self.profiles, self.library = Profiles(config.profiles), Library(config.landing)
+        self.deciding = Deciding(self.registry, lambda: self.library.creatives, self.profiles)
+        self.inputs = Held(Snapshots(config.snapshots).mark, self._published)
+        key = config.service_key.get_secret_value() if config.service_key else ""
+        self.urls = {agent: f"http://127.0.0.1:{config.agent_port + i}" for i, agent in enumerate(AGENT_SERVICES)}
+        self.remote = {agent: RemoteAgent(agent, url, key) for agent, url in self.urls.items()}
+        self._client = httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=SECONDS)
         self.horizon = timedelta(hours=config.horizon_hours)
+        self._refresh()
         self._every(POLL_SECONDS, self._refresh)
         self._every(EXPIRE_SECONDS, self._expire)
 
@@ -52,26 +70,69 @@ class Worker:
         self.log.__exit__()
         self.tail.close()
 
-    def _every(self, seconds: float, work: object) -> None:
+    async def ask(self, agent: str, path: str, asked: BaseModel | None) -> bytes:
+        """The answer of an agent's service. Raises Refused: its own refusal passed on, 503 where it does not answer."""
+        body = None if asked is None else asked.model_dump_json().encode()
+        headers = {"content-type": "application/json"} if body is not None else {}
+        method = "GET" if body is None else "POST"
+        try:
+            answer = await self._client.request(method, self.urls[agent] + path, content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise Refused(503, "unavailable", f"the {agent} service does not answer; try again", retry=True) from error
+        if answer.status_code == 200:
+            return answer.content
+        if answer.status_code in (404, 422):
+            told = answer.json()
+            raise Refused(answer.status_code, told["error"], told["detail"])
+        raise Refused(503, "unavailable", f"the {agent} service cannot answer ({answer.status_code})", retry=True)
+
+    def plan(self, brief: Brief) -> CampaignPlan:
+        """The plan for a brief. An agent whose service fails is answered for by a rule, and the trace says so."""
+        machine = orchestrated(
+            self.inputs.get(), self.config, creative=self.remote["creative"], targeting=self.remote["targeting"],
+            measurement=self.remote["measurement"], budget=budget_agent(self.registry),
+        )  # fmt: skip
+        word_first(machine, brief, self.config.seed, self.config.copy_seconds)
+        return machine.plan(brief, seed=self.config.seed)
+
+    def _published(self) -> AgentInputs:
+        found = published(self.config.snapshots)
+        if found is None:
+            raise AdPlatformError("no snapshot of the agents is published; materialize agent_snapshot")
+        return found[1]
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
         def run() -> None:
             while not self._stop.wait(seconds):
-                try:
-                    work()  # type: ignore[operator]
-                except (AdPlatformError, OSError):
-                    _log.exception("will be tried again")
+                work()
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         self._threads.append(thread)
 
     def _refresh(self) -> None:
-        self.deciding.refresh()
-        self.profiles.refresh()
+        """Take what was published since. What cannot be read is logged, the one before stays, the rest goes on."""
+        for work in (
+            self.deciding.refresh,
+            self.profiles.refresh,
+            self.library.refresh,
+            self.inputs.refresh,
+            self._follow,
+        ):
+            try:
+                work()
+            except (AdPlatformError, OSError):
+                _log.exception("the one before stays")
+
+    def _follow(self) -> None:
         while outcomes := self.tail.read():
             self.profiles.replay(outcomes)
-        self.library.refresh()
 
     def _expire(self) -> None:
-        moved = self.log.expire(datetime.now(UTC), self.horizon).result()
+        try:
+            moved = self.log.expire(datetime.now(UTC), self.horizon).result()
+        except AdPlatformError:
+            _log.exception("will be tried again")
+            return
         if moved:
             _log.warning("%d events were rejected: their decision never came", moved)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from adplatform.publishing import publish_profiles
-from adplatform.serve import GATEWAY, command
+from adplatform.serve import GATEWAY, command, wait_for_port
 from adplatform.settings import Settings
 from adplatform.state import State
 from tests.homes import REPOSITORY
@@ -60,6 +60,7 @@ class Gateway:
 def served(home: Path, key: str, port: int | None = None, **environment: str) -> Iterator[Gateway]:
     """Serve ``home``; the whole process group is ended when the context is left."""
     port = port or free_port()
+    wait_for_port(port)
     log = home / "logs" / f"gateway-{port}.log"
     log.parent.mkdir(exist_ok=True)
     env = {**os.environ, "ADPLATFORM_HOME": str(home), **environment}

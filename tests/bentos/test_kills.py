@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from adplatform.contracts.errors import SetupError
+from adplatform.serve import wait_for_port
 from adplatform.store.decision_file import reading
 from tests.bentos.server import free_port, served
 from tests.homes import REPOSITORY
@@ -150,6 +153,14 @@ def test_a_command_that_is_asked_to_end_ends_all_of_it(home: Path, key: str) -> 
         serving.terminate()
         assert serving.wait(20) == 0
         assert not _answers(client, 0.1)
+
+
+def test_a_port_that_something_else_holds_is_one_clear_error() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(SetupError, match="taken"):
+            wait_for_port(other.getsockname()[1], 0.1)
 
 
 def _answers(client: httpx.Client, seconds: float) -> bool:

@@ -68,7 +68,7 @@ def test_without_a_key_or_with_a_wrong_one_nothing_but_the_probes_answers(gatewa
             assert client.get(path).status_code == 200
         for path in ("/metrics", "/docs.json", "/", "/schema.json"):
             assert client.get(path).status_code == 401
-    for secret in (None, "wrong", "adp_12345678_" + "x" * 43, "adp__", "adp_\u00e9_x".encode().decode("latin-1")):
+    for secret in (None, "wrong", "adp_12345678_" + "x" * 43, "adp__", "adp_no_such"):
         answer = call(gateway, secret)
         assert answer.status_code == 401, secret
         assert answer.headers["www-authenticate"] == "Bearer"

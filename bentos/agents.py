@@ -1,0 +1,116 @@
+"""Services of one agent: a FastAPI app whose routes call the subject code in a thread, with contracts in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adplatform.contracts.base import Message
+from adplatform.contracts.errors import AdPlatformError, InputError
+from bentos.http import Refused, documented, handle_refusals, json_answer, parse
+
+T = TypeVar("T")
+POLL_SECONDS: Final = 0.5
+_log = logging.getLogger(__name__)
+
+
+class Route(NamedTuple):
+    """A path, what it takes and gives, and how it is answered."""
+
+    path: str
+    asked: type[BaseModel]
+    answered: type[BaseModel]
+    summary: str
+    answer: Callable[[Any], BaseModel]
+
+
+class Held(Generic[T]):
+    """Something that was built from published files, and is built again when they change. The old one stays if that fails."""
+
+    def __init__(self, mark: Callable[[], object], build: Callable[[], T]) -> None:
+        self._mark, self._build = mark, build
+        self._seen: object = object()
+        self._lock = threading.Lock()
+        self._value: T | None = None
+        self._why = "it was not built yet"
+
+    def get(self) -> T:
+        """The present one. Raises AdPlatformError where none could be built."""
+        if self._value is None:
+            raise AdPlatformError(self._why)
+        return self._value
+
+    def refresh(self) -> None:
+        """Build it again where its files have changed."""
+        mark = self._mark()
+        with self._lock:
+            if mark == self._seen:
+                return
+            self._seen = mark
+            try:
+                self._value = self._build()
+            except (AdPlatformError, OSError, ValueError, KeyError) as error:
+                self._why = " ".join(str(error).split())
+                _log.error("cannot be built, the one before stays: %s", self._why)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Refresh now, and in the background until ``stop``."""
+        self.refresh()
+
+        def run() -> None:
+            while not stop.wait(POLL_SECONDS):
+                self.refresh()
+
+        threading.Thread(target=run, daemon=True).start()
+
+
+class Version(Message):
+    """The model that would answer now."""
+
+    version: str
+
+
+def agent_app(title: str, routes: list[Route], version: Callable[[], str]) -> FastAPI:
+    """The app of an agent's service."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
+    handle_refusals(app)
+    for route in routes:
+        _add(app, route)
+
+    @app.get("/v1/version", **documented(None, Version, "The model that would answer now."))
+    async def present() -> Response:
+        found = await called(lambda _: version(), None)
+        return json_answer(Version(version=found).model_dump_json().encode())
+
+    return app
+
+
+def _add(app: FastAPI, route: Route) -> None:
+    async def answer(request: Request) -> Response:
+        asked = parse(route.asked, await request.body())
+        return json_answer((await called(route.answer, asked)).model_dump_json().encode())
+
+    app.post(route.path, name=route.path, **documented(route.asked, route.answered, route.summary))(answer)
+
+
+async def called(work: Callable[[Any], T], asked: Any) -> T:
+    """The answer of ``work`` in a thread. Raises Refused: 422 on wrong input, 503 where the agent cannot answer."""
+    try:
+        return await asyncio.to_thread(work, asked)
+    except InputError as error:
+        raise Refused(422, "invalid", str(error)) from error
+    except AdPlatformError as error:
+        raise Refused(503, "unavailable", str(error), retry=True) from error
+
+
+def scopes_of(routes: list[Route], scope: str = "read") -> Mapping[tuple[str, str], str]:
+    """The scope that each route needs."""
+    return {("POST", route.path): scope for route in routes}

@@ -1,0 +1,1 @@
+"""The creative agent behind HTTP, for the gateway alone."""

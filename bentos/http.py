@@ -1,0 +1,102 @@
+"""What routes share: reading a body into a contract, one shape of refusal, and how both are documented."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adplatform.contracts.problems import Problem
+from bentos.middleware import problem
+
+M = TypeVar("M", bound=BaseModel)
+REFUSALS: Final = {
+    400: "The body is not JSON, or the path is malformed.",
+    401: "The key is missing, unknown, expired or revoked.",
+    403: "The key has another scope.",
+    409: "The idempotency key came with another body.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "A field is wrong; the detail names it.",
+    429: "More requests than this key may send in a second.",
+    503: "Overloaded, or what answers is not available; try again after Retry-After seconds.",
+}
+
+
+class Refused(Exception):
+    """An answer that is not 200."""
+
+    def __init__(self, status: int, error: str, detail: str, retry: bool = False) -> None:
+        self.status, self.error, self.detail, self.retry = status, error, detail, retry
+        super().__init__(detail)
+
+
+def handle_refusals(app: FastAPI) -> None:
+    """Answer Refused as a Problem."""
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> Response:
+        return problem(request.scope, error.status, error.error, error.detail, error.retry)
+
+
+def parse(kind: type[M], body: bytes) -> M:
+    """The message, or Refused with the first field that is wrong and what is wrong with it."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise Refused(400, "malformed", f"body: {first['msg']}; send JSON") from error
+        raise Refused(422, "invalid", line_of(first)) from error
+
+
+def line_of(first: Any) -> str:
+    """One line for one error of pydantic: the field, and what is wrong with it."""
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error" and not first["loc"]:
+        return str(message)  # a rule over several fields names them itself
+    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {message}"
+
+
+def json_answer(body: bytes) -> Response:
+    """JSON bytes as they are."""
+    return Response(body, media_type="application/json")
+
+
+def documented(asked: type[BaseModel] | None, answered: type[BaseModel], summary: str, **items: Any) -> dict[str, Any]:
+    """Arguments of a route that reads its body itself, so that its page says what it takes and every answer it gives.
+
+    ``items`` replace the schema of a property's items.
+    """
+    found: dict[str, Any] = {
+        "summary": summary,
+        "responses": {
+            200: {"model": answered, "description": "The answer."},
+            **{code: {"model": Problem, "description": why} for code, why in REFUSALS.items()},
+        },
+    }
+    if asked is not None:
+        schema = schema_of(asked)
+        for name, item in items.items():
+            schema["properties"][name]["items"] = schema_of(item)
+        content = {"application/json": {"schema": schema}}
+        found["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
+    return found
+
+
+def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """JSON schema in one piece: a route that reads its body by itself has no components."""
+    schema = kind.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def whole(part: Any) -> Any:
+        if isinstance(part, dict):
+            name = part.get("$ref", "").removeprefix("#/$defs/")
+            return whole(definitions[name]) if name else {k: whole(v) for k, v in part.items()}
+        return [whole(p) for p in part] if isinstance(part, list) else part
+
+    found: dict[str, Any] = whole(schema)
+    return found

@@ -1,0 +1,1 @@
+"""The measurement agent behind HTTP, for the gateway alone."""

@@ -1,0 +1,82 @@
+"""The Measurement agent: expected performance, and what to do with an experiment as its counts stand."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+import bentoml
+from starlette.responses import Response
+
+from adplatform.assembly import measurement_agent
+from adplatform.contracts.errors import AdPlatformError
+from adplatform.contracts.measurement import (
+    ExperimentCounts,
+    ExperimentDecision,
+    PerformanceReport,
+    PerformanceRequest,
+)
+from adplatform.inputs import published
+from adplatform.measurement.agent import Measurement
+from adplatform.measurement.decisions import decide
+from adplatform.serve import end_with_parent
+from adplatform.settings import settings
+from adplatform.store.snapshots import Snapshots
+from bentos.agents import Held, Route, agent_app, called, scopes_of
+from bentos.http import Refused, documented, json_answer
+from bentos.middleware import freeze, guard
+
+
+class Loaded(NamedTuple):
+    """The agent, and the experiments of the same snapshot."""
+
+    agent: Measurement
+    experiments: dict[str, ExperimentCounts]
+
+
+def _build() -> Loaded:
+    found = published(settings().snapshots)
+    if found is None or found[1].measurement is None:
+        raise AdPlatformError("no snapshot of the agent is published; materialize agent_snapshot")
+    experiments = {c.experiment_id: c for c in found[1].market.experiments}
+    return Loaded(measurement_agent(found[1].measurement), experiments)
+
+
+held = Held(lambda: Snapshots(settings().snapshots).mark(), _build)
+ROUTES = [
+    Route("/v1/expect", PerformanceRequest, PerformanceReport, "Expected performance of combinations.",
+          lambda asked: held.get().agent.expect(asked)),
+    Route("/v1/lift", ExperimentCounts, ExperimentDecision, "Lift and action from live counts.", decide),
+]  # fmt: skip
+app = agent_app("adplatform measurement", ROUTES, lambda: held.get().agent.version)
+
+
+@app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
+async def experiment(experiment_id: str) -> Response:
+    """Decide on the counts of the published snapshot."""
+    found = await called(lambda _: held.get().experiments, None)
+    if experiment_id not in found:
+        raise Refused(
+            404, "unknown", f"experiment {experiment_id[:60]}: there is none; see adplatform experiment status"
+        )
+    return json_answer(decide(found[experiment_id]).model_dump_json().encode())
+
+
+@bentoml.asgi_app(app, path="/")
+@bentoml.service(name="measurement", workers=1)
+class MeasurementService:
+    """Holds the agent, and builds it again when its snapshot changes."""
+
+    def __init__(self) -> None:
+        end_with_parent()
+        self._stop = threading.Event()
+        held.watch(self._stop)
+        freeze()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """End the watch."""
+        self._stop.set()
+
+
+guard(MeasurementService, scopes_of(ROUTES))

@@ -1,0 +1,1 @@
+"""The targeting agent behind HTTP, for the gateway alone."""
