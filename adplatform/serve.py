@@ -65,7 +65,9 @@ class Services:
     The key with which the gateway calls the others is made at the start and revoked at the end.
     """
 
-    def __init__(self, config: Settings, port: int, agents: bool = True) -> None:
+    def __init__(self, config: Settings, port: int, agents: bool = True, out: Any = None) -> None:
+        """``out`` takes what the services print; the terminal, if not given."""
+        self._out = out
         self.config, self.keys = config, Keys(config.keys)
         services = {"gateway": GATEWAY, **(AGENT_SERVICES if agents else {})}
         ports = [port, *range(config.agent_port, config.agent_port + len(AGENT_SERVICES))]
@@ -86,7 +88,12 @@ class Services:
         }
         for name, (service, port) in self._started.items():
             self.processes[name] = subprocess.Popen(
-                command(service, port), cwd=REPOSITORY, env=env, start_new_session=True
+                command(service, port),
+                cwd=REPOSITORY,
+                env=env,
+                start_new_session=True,
+                stdout=self._out,
+                stderr=self._out,
             )
         return self
 

@@ -9,7 +9,7 @@ from adplatform.contracts.tables import DECISION_LOG
 from adplatform.decisions import land_day
 from adplatform.defs.landing import column_schema
 from adplatform.defs.resources import OWNERS, WAREHOUSE_POOL, Platform
-from adplatform.partitions import DAILY
+from adplatform.partitions import ONLINE
 
 
 @dg.asset(
@@ -19,7 +19,7 @@ from adplatform.partitions import DAILY
     owners=OWNERS,
     kinds={"sqlite", "parquet"},
     pool=WAREHOUSE_POOL,
-    partitions_def=DAILY,
+    partitions_def=ONLINE,
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": column_schema(DECISION_LOG)},
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=48), warn_window=timedelta(hours=30)),

@@ -78,9 +78,14 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
         config = settings()  # dataset.json is there now
         with instance(config) as found:
             _materialize_all(stages, found, loaded, config, wanted.campaigns)
+            online = None
+            if loaded["name"] == "simulated" and not stages.failures:
+                online = _online(stages, found, loaded, config)
         claims = _claims(stages, config, loaded) if wanted.claims and not stages.failures else []
         with stages.stage("report"):
-            path, summary = write_report(config, loaded, stages.seconds, claims, stages.failures, datetime.now(UTC))
+            path, summary = write_report(
+                config, loaded, stages.seconds, claims, stages.failures, datetime.now(UTC), online
+            )
     for failure in stages.failures:
         console.print(f"failed: {failure}", markup=False, soft_wrap=True)
     for claim in claims:
@@ -89,19 +94,24 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
     return DemoResult(path, summary, not stages.failures and all(c.holds is not False for c in claims))
 
 
-def _materialize_all(
-    stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings, limit: int | None
-) -> None:
+def _run(stages: Stages, found: dg.DagsterInstance, name: str, selection: str, partition: str | None = None) -> bool:
+    """Materialize; what failed is kept in ``stages``. Whether all went well."""
     from adplatform.definitions import defs
     from adplatform.launch import failed_checks, materialize, root_cause
 
+    result = materialize(defs, found, selection, partition)
+    for event in result.all_events:
+        if event.is_step_failure:
+            stages.failures.append(f"{name}: {event.step_key}: {root_cause(event)}")
+    stages.failures += [f"{name}: {check}" for check in failed_checks(result) if "_challenger" not in check]
+    return result.success
+
+
+def _materialize_all(
+    stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings, limit: int | None
+) -> None:
     def run(name: str, selection: str, partition: str | None = None) -> bool:
-        result = materialize(defs, found, selection, partition)
-        for event in result.all_events:
-            if event.is_step_failure:
-                stages.failures.append(f"{name}: {event.step_key}: {root_cause(event)}")
-        stages.failures += [f"{name}: {check}" for check in failed_checks(result) if "_challenger" not in check]
-        return result.success
+        return _run(stages, found, name, selection, partition)
 
     present = set(loaded["tables"])
     snapshots = " or ".join(f"key:{t}" for t in asset_keys.LANDING_SNAPSHOTS if t in present)
@@ -126,6 +136,46 @@ def _materialize_all(
         for number, campaign in enumerate(campaigns):
             run(f"campaign {campaign}", per_campaign, campaign)
             advance((number + 1) / len(campaigns))
+
+
+def _online(
+    stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings
+) -> dict[str, Any] | None:
+    """Serve, decide, land what came of it, train again, and see the gateway take what was promoted."""
+    from adplatform.demo import online
+
+    market = online.market_of(loaded)
+    with stages.stage("serve and decide", 1) as advance, online.gateway(config) as client:
+        played = online.play(client, market, config.seed, advance)
+        return _retrain(stages, found, config, client, market, played)
+
+
+def _retrain(
+    stages: Stages, found: dg.DagsterInstance, config: Settings, client: Any, market: Any, played: Any
+) -> dict[str, Any]:
+    from adplatform.demo.online import seconds_until
+    from adplatform.store.registry import Registry
+
+    today = datetime.now(UTC).date().isoformat()
+    with stages.stage("land decisions"):
+        _run(stages, found, "decision log", f"key:{asset_keys.DECISION_LOG}", today)
+        _run(stages, found, "behaviour", "group:behaviour")
+    with stages.stage("train again"):
+        _run(stages, found, "agents", f"({_trained()}) or group:serving")
+    champion = Registry(config.models).champion("bandit_policy")
+    version = champion.version if champion else "uniform"
+    candidates = market.oracle().creative_ids(market.campaigns()["campaign_id"][0].as_py())
+    swap = seconds_until(client, candidates, version)
+    if swap is None:
+        stages.failures.append(f"online: the gateway did not take policy {version} within 5 s")
+    return {**played._asdict(), "policy_after_retraining": version, "swap_seconds": swap}
+
+
+def _trained() -> str:
+    parts = [
+        f"key:{agent}_{role}" for agent in ("response_model", "bandit_policy") for role in ("challenger", "champion")
+    ]
+    return " or ".join([*parts, f"key:{asset_keys.POLICY_EVALUATION}"])
 
 
 def _claims(stages: Stages, config: Settings, loaded: dict[str, Any]) -> list[Claim]:

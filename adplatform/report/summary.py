@@ -80,6 +80,7 @@ def write_report(
     claims: Sequence[Claim],
     failures: Sequence[str],
     at: datetime,
+    online: dict[str, Any] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Write ``reports/<time>`` and make ``reports/latest`` a copy of it; returns the page and the summary."""
     found = figures(config) if not failures or config.warehouse.exists() else {}
@@ -89,6 +90,7 @@ def write_report(
         "seconds": {**seconds, "loop": round(sum(seconds.values()), 2)},
         "claims": [json.loads(c.model_dump_json()) for c in claims],
         "failures": list(failures),
+        **({"online": online} if online else {}),
     }
     if found:
         summary |= {k: v for k, v in _for_machines(found).items() if v}
