@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adplatform.contracts.problems import Problem
+from adplatform.contracts.problems import Problem, line_of
 from bentos.middleware import problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,14 +51,6 @@ def parse(kind: type[M], body: bytes) -> M:
         if first["type"] == "json_invalid":
             raise Refused(400, "malformed", f"body: {first['msg']}; send JSON") from error
         raise Refused(422, "invalid", line_of(first)) from error
-
-
-def line_of(first: Any) -> str:
-    """One line for one error of pydantic: the field, and what is wrong with it."""
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error" and not first["loc"]:
-        return str(message)  # a rule over several fields names them itself
-    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {message}"
 
 
 def json_answer(body: bytes) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from adplatform.contracts.base import Message
 
 
@@ -13,3 +15,11 @@ class Problem(Message):
     retry: bool
     """Whether the same request may succeed later."""
     request_id: str
+
+
+def line_of(first: Any) -> str:
+    """One line for one error of pydantic (an item of ``errors()``): the field, and what is wrong with it."""
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error" and not first["loc"]:
+        return str(message)  # a rule over several fields names them itself
+    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {message}"

@@ -45,6 +45,7 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("pragma auto_vacuum = incremental")  # takes effect on a new file, before anything is written
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         _migrate(connection, path)

@@ -125,7 +125,7 @@ class DecisionLog:
 
     def accept(self, events: Sequence[Judged], received_at: datetime) -> Future[Accepted]:
         """Store a batch. Raises, in the future, Unwritable on a full disk; nothing of the batch is kept then."""
-        return self._submit(lambda connection: _accept(connection, events, micros(received_at)))
+        return self._submit(lambda connection: accept_events(connection, events, micros(received_at)))
 
     def once(self, key: Idempotency, answer: bytes, at: datetime) -> Future[bytes]:
         """Keep an answer under its key, or give the one that is kept. For changes that leave nothing else here."""
@@ -208,7 +208,8 @@ def keep_answer(connection: sqlite3.Connection, key: Idempotency, body: bytes, a
     )
 
 
-def _accept(connection: sqlite3.Connection, events: Sequence[Judged], received_at: int) -> Accepted:
+def accept_events(connection: sqlite3.Connection, events: Sequence[Judged], received_at: int) -> Accepted:
+    """Store a batch within the open transaction; ``received_at`` in microseconds since 1970."""
     accepted = duplicates = held = 0
     rejected: list[tuple[int, str | None, str]] = []
     for index, judged in enumerate(events):

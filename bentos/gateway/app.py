@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,13 +18,11 @@ from adplatform.contracts.measurement import ExperimentCounts, ExperimentDecisio
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.serving import MOST_EVENTS, DecideRequest, Decision, Event, EventBatch, EventReport, Rejection
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
-from adplatform.store.decision_log import Idempotency, Judged, KeyConflict, Unwritable
+from adplatform.store.decision_log import Idempotency, KeyConflict, Unwritable
+from adplatform.store.judging import judge
 from bentos.agents import called
 from bentos.gateway.worker import Worker
-from bentos.http import Refused, documented, handle_refusals, json_answer, line_of, parse
-
-AHEAD: Final = timedelta(hours=1)
-"""A clock may be this much ahead of ours."""
+from bentos.http import Refused, documented, handle_refusals, json_answer, parse
 
 
 def make_app(worker: Worker) -> FastAPI:
@@ -56,7 +53,7 @@ def _online(app: FastAPI, worker: Worker) -> None:
     async def events(request: Request) -> Response:
         body = await request.body()
         now = datetime.now(UTC)
-        judged = [_judged(one, now) for one in _batch(body)]
+        judged = [judge(one, now) for one in _batch(body)]
         found = await _durable(worker.log.accept(judged, now))
         rejected = tuple(Rejection(index=i, event_id=e, reason=r) for i, e, r in found.rejected)
         report = EventReport(accepted=found.accepted, duplicates=found.duplicates, held=found.held, rejected=rejected)
@@ -103,19 +100,6 @@ def _batch(body: bytes) -> list[Any]:
     if not isinstance(found, list) or set(sent) != {"events"} or not 1 <= len(found) <= MOST_EVENTS:
         raise Refused(422, "invalid", f'events: send {{"events": [...]}} with 1 to {MOST_EVENTS} events')
     return found
-
-
-def _judged(sent: Any, now: datetime) -> Judged:
-    payload = orjson.dumps(sent)
-    name = sent.get("event_id") if isinstance(sent, dict) else None
-    event_id = name[:128] if isinstance(name, str) else None
-    try:
-        event = Event.model_validate(sent)
-    except ValidationError as error:
-        return Judged(event_id, None, payload, line_of(error.errors(include_url=False, include_context=False)[0]))
-    if event.occurred_at > now + AHEAD:
-        return Judged(event_id, None, payload, f"occurred_at: {event.occurred_at} is ahead of our clock; send UTC")
-    return Judged(event_id, event, payload, None)
 
 
 def _key(request: Request, body: bytes) -> Idempotency | None:
