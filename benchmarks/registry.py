@@ -39,8 +39,17 @@ CLAIMS: dict[str, Entry] = {
     "thesis": Entry("benchmarks.thesis", "run", {"seeds": list(range(420, 440))}, {"seeds": [15, 16]}),
     "fallbacks": Entry("benchmarks.fallbacks_claim", "run", {}, {}),
     "copy": Entry("benchmarks.copy_claim", "run", {}, {}),
+    "parity": Entry("benchmarks.parity_claim", "run", {"n": 10_000, "seed": 105}, {"n": 1000, "seed": 16}),
+    "swap": Entry("benchmarks.swap_claim", "run", {"swaps": 200}, {"swaps": 10}),
+    "events": Entry(
+        "benchmarks.events_claim",
+        "run",
+        {"events": 100_000, "decisions": 10_000, "kills": 50, "seed": 106},
+        {"events": 1000, "decisions": 50, "kills": 3, "seed": 17},
+    ),
 }
-"""Claims that make their own data. ``leak`` and ``consent`` read the demo's home: benchmarks/claims_data.py."""
+"""Claims that make their own data; those of the online part serve a copy of the demo's home. ``leak`` and ``consent``
+read that home: benchmarks/claims_data.py."""
 
 BENCHMARKS: dict[str, Entry] = {
     "simulator": Entry("benchmarks.simulator", "run", {}, {}),

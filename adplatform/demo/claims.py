@@ -13,6 +13,7 @@ Check = Callable[[Settings, Progress], list[Claim]]
 
 _WORLDS = ("coverage", "looks", "calibration", "ranking", "promotion", "fallbacks")
 _HOME = ("leak", "consent")
+_SERVED = ("parity", "swap", "events")
 
 
 def _world(name: str) -> Check:
@@ -58,5 +59,5 @@ def for_dataset(name: str) -> dict[str, Check]:
     """Claims of a data set: those that need known truth only where there is a simulator."""
     home = {n: _home(n) for n in _HOME}
     if name == "simulated":
-        return {**{n: _world(n) for n in _WORLDS}, "thesis": _thesis, **home}
+        return {**{n: _world(n) for n in (*_WORLDS, *_SERVED)}, "thesis": _thesis, **home}
     return {"open-bandit": _open_bandit, "leak": home["leak"]}

@@ -29,6 +29,9 @@ WHAT_IT_MEANS = {
     "fallbacks": "Does a plan come out when an agent fails?",
     "thesis": "Do several agents plan better than one model that does everything?",
     "consent": "Is nobody's data used without consent?",
+    "parity": "Does the endpoint answer what batch would?",
+    "swap": "Does a new model arrive without a failed answer?",
+    "events": "Is nothing lost or doubled, whoever is killed?",
     "copy": "Do enough usable texts come out of each brief?",
 }
 

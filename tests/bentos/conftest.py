@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +9,13 @@ import pytest
 
 from adplatform.settings import Settings
 from adplatform.store.keys import Keys, Scope
-from tests.bentos.server import Gateway, published, served
+from benchmarks.served import Gateway, copied, served
 
 
 @pytest.fixture(scope="session")
 def home(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with published profiles and one key of every scope."""
-    target = tmp_path_factory.mktemp("online") / "home"
-    shutil.copytree(demo_home, target, ignore=shutil.ignore_patterns("inbox", "*.lock", "reports"))
-    published(target)
-    return target
+    """A home with published profiles."""
+    return copied(demo_home, tmp_path_factory.mktemp("online") / "home")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import load_policy
 from adplatform.targeting.features import RequestFeatures
-from tests.bentos.server import Gateway
+from benchmarks.served import Gateway
 
 pytestmark = pytest.mark.slow
 

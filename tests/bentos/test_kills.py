@@ -3,124 +3,46 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from adplatform.contracts.errors import SetupError
 from adplatform.serve import wait_for_port
-from adplatform.store.decision_file import reading
-from tests.bentos.server import free_port, served
+from benchmarks import events_claim
+from benchmarks.events_claim import Sender
+from benchmarks.served import free_port, scratch, served
 from tests.homes import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-class Sender:
-    """A client that goes on, whatever happens, and remembers what it was told."""
-
-    def __init__(self, port: int, key: str, creatives: list[str]) -> None:
-        self.url, self.headers, self.creatives = (
-            f"http://127.0.0.1:{port}",
-            {"authorization": f"Bearer {key}"},
-            creatives,
-        )
-        self.decided: set[str] = set()
-        self.stored: set[str] = set()
-        self.sent: set[str] = set()
-        self.wrong: list[str] = []
-        self._stop = threading.Event()
-        self.thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Sender:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self.thread.join(60)
-
-    def _run(self) -> None:
-        with httpx.Client(base_url=self.url, headers=self.headers, timeout=5) as client:
-            while not self._stop.is_set():
-                try:
-                    self._round(client)
-                except httpx.TransportError:
-                    time.sleep(0.02)  # not answered, so nothing was promised
-
-    def _round(self, client: httpx.Client) -> None:
-        made = client.post("/v1/decide", json={"candidates": self.creatives[:3]})
-        if made.status_code != 200:
-            self.wrong.append(made.text)
-            return
-        self.decided.add(made.json()["decision_id"])
-        now = datetime.now(UTC).isoformat()
-        batch = [
-            {
-                "event_id": uuid.uuid4().hex,
-                "kind": "click",
-                "decision_id": made.json()["decision_id"],
-                "occurred_at": now,
-            }
-            for _ in range(20)
-        ]
-        self.sent |= {e["event_id"] for e in batch}
-        told = client.post("/v1/events", json={"events": batch})
-        if told.status_code != 200:
-            self.wrong.append(told.text)
-            return
-        report = told.json()
-        if report["accepted"] + report["duplicates"] + len(report["rejected"]) != len(batch):
-            self.wrong.append(told.text)
-        self.stored |= {e["event_id"] for e in batch}
+def test_killed_workers_and_parents_lose_nothing_that_was_answered(demo_home: Path) -> None:
+    claim = events_claim.run(events=600, decisions=30, kills=4, seed=4, source=demo_home)
+    assert claim.holds, claim.detail
+    assert claim.n >= 600
 
 
-def kept(home: Path) -> tuple[set[str], list[str]]:
-    with reading(home / "online" / "decisions.sqlite") as log:
-        decided = {row[0] for row in log.execute("select decision_id from decisions")}
-        return decided, [row[0] for row in log.execute("select event_id from events")]
+def test_a_lost_or_doubled_event_is_found_out(demo_home: Path) -> None:
+    with scratch(demo_home) as (home, key):
+        with served(home, key) as gateway, Sender(gateway.client.base_url.port, key, gateway.creatives) as sender:
+            while len(sender.stored) < 40:
+                time.sleep(0.05)
+        _found_out(home, sender)
 
 
-def test_killed_workers_and_parents_lose_nothing_that_was_answered(home: Path, key: str) -> None:
-    port, rng = free_port(), random.Random(4)
-    creatives = None
-    with served(home, key, port, ADPLATFORM_WORKERS="2") as gateway:
-        creatives = gateway.creatives
-    with Sender(port, key, creatives) as sender:
-        for how in ("worker", "parent", "group", "worker"):
-            with served(home, key, port, ADPLATFORM_WORKERS="2") as gateway:
-                before = len(sender.stored)
-                deadline = time.monotonic() + 20
-                while len(sender.stored) < before + 60 and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                time.sleep(rng.uniform(0.0, 0.3))
-                workers = psutil.Process(gateway.process.pid).children(recursive=True)
-                if how == "worker":
-                    rng.choice([w for w in workers if "worker" in " ".join(w.cmdline())]).kill()
-                    time.sleep(0.5)
-                elif how == "parent":
-                    os.kill(gateway.process.pid, signal.SIGKILL)
-                    psutil.wait_procs(workers, timeout=10)
-                    assert not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]
-                else:
-                    os.killpg(gateway.process.pid, signal.SIGKILL)
-    decided, events = kept(home)
-    assert len(sender.stored) > 200
-    assert not sender.wrong
-    assert sender.decided <= decided
-    assert sender.stored <= set(events)
-    assert len(events) == len(set(events))
+def _found_out(home: Path, sender: Sender) -> None:
+    assert events_claim.conclude(home, sender, 0, [1.0]).detail["lost"] == 0
+    sender.stored.add("never-stored")
+    assert events_claim.conclude(home, sender, 0, [1.0]).holds is False
+    sender.stored.discard("never-stored")
+    sender.sent -= set(list(sender.stored)[:1])
+    assert events_claim.conclude(home, sender, 0, [1.0]).detail["never_sent"] == 1
 
 
 def test_the_command_that_was_killed_leaves_no_orphan_and_the_next_takes_its_port(home: Path, key: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from adplatform.settings import Settings
 from adplatform.store.keys import LOOK_SECONDS, Keys, Scope
-from tests.bentos.server import Gateway
+from benchmarks.served import Gateway
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,7 @@ from adplatform.contracts.targeting import RankRequest, SegmentRanking
 from adplatform.measurement.decisions import decide
 from adplatform.settings import Settings
 from adplatform.state import State
-from tests.bentos.server import free_port
+from benchmarks.served import free_port
 from tests.homes import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
