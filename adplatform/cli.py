@@ -20,12 +20,14 @@ from rich.table import Table
 from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.contracts.tables import TABLES
 from adplatform.settings import REPOSITORY, settings
+from adplatform.upkeep import commands as upkeep
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 experiment = typer.Typer(no_args_is_help=True, help="Look at randomized experiments and decide on them.")
 app.add_typer(experiment, name="experiment")
 keys = typer.Typer(no_args_is_help=True, help="Keys of those who call the endpoints.")
 app.add_typer(keys, name="keys")
+app.add_typer(upkeep.log, name="log")
 console = Console(stderr=True)
 out = Console()
 

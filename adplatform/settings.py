@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     agent_port: int = Field(default=3101, description="First of the three loopback ports of the agents' services.")
     service_key: SecretStr | None = Field(default=None, description="Key with which the gateway calls them.")
     horizon_hours: float = Field(default=72, gt=0, description="How long an event waits for its decision.")
+    keep_decision_days: int = Field(default=30, ge=1, description="Landed decisions stay in the log this many days.")
+    keep_answer_days: float = Field(
+        default=7, gt=0, description="An idempotency key is remembered this many days, until the log is compacted."
+    )
 
     @field_validator("home")
     @classmethod

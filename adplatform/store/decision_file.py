@@ -40,6 +40,11 @@ _MIGRATIONS: Final = (
 """Each entry brings a file from its index to the next; ``pragma user_version`` says how far a file is."""
 
 
+def newest_version() -> int:
+    """``pragma user_version`` of a file that is up to date."""
+    return len(_MIGRATIONS)
+
+
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     """A connection that syncs on every commit. Makes and migrates the file. Raises SetupError on a damaged or newer one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,111 @@
+"""The commands ``explain``, ``delete-user`` and ``log …``; ``cli`` adds them to ``adplatform``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from adplatform.settings import settings
+
+log = typer.Typer(
+    no_args_is_help=True, help="The decision log: back it up, restore, compact, replay what was rejected."
+)
+console = Console(stderr=True)
+out = Console()
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a machine, and nothing else.")]
+
+
+def _emit(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Any]:
+    """A bar; yields a function that moves it (share done)."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
+@log.command("backup")
+def log_backup(
+    path: Annotated[Path, typer.Argument(help="A file that is not there yet.")], json_: JsonFlag = False
+) -> None:
+    """Copy the log as it is at one moment into one file. Servers may go on writing."""
+    from adplatform.store.decision_upkeep import backup
+
+    with console.status(f"copying to {path}"):
+        found = backup(settings().decisions, path)
+    if json_:
+        _emit({"path": path, **found._asdict()})
+        return
+    out.print(f"{path}: {found.decisions} decisions, {found.events} events, {found.rejected} rejected", soft_wrap=True)
+
+
+@log.command("restore")
+def log_restore(path: Annotated[Path, typer.Argument(help="A backup.")], json_: JsonFlag = False) -> None:
+    """Put a backup in the place of the log; the file before is kept beside it. End the servers first."""
+    from adplatform.store.decision_upkeep import restore
+
+    with console.status(f"restoring {path}"):
+        found = restore(settings().decisions, path, datetime.now(UTC))
+    if json_:
+        _emit({**found.contents._asdict(), "aside": found.aside})
+        return
+    kept = f"; the log before is kept as {found.aside}" if found.aside else ""
+    out.print(f"{found.contents.decisions} decisions, {found.contents.events} events{kept}", soft_wrap=True)
+
+
+@log.command("compact")
+def log_compact(
+    keep_days: Annotated[
+        int | None, typer.Option(help="Keep so many days; ADPLATFORM_KEEP_DECISION_DAYS (30) if not given.", min=0)
+    ] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Remove what has landed and is old from the log. What has not landed stays. Servers may go on writing."""
+    from adplatform.upkeep.keeping import compact_log
+
+    with _bar("compacting") as progress:
+        found = compact_log(settings(), keep_days, datetime.now(UTC), progress)
+    if json_:
+        _emit(found._asdict())
+        return
+    mb = [f"{size / 1e6:.1f}" for size in (found.bytes_before, found.bytes_after)]
+    out.print(
+        f"{found.decisions} decisions, {found.events} events and {found.answers} answers left the log; {mb[0]} to {mb[1]} MB"
+    )
+    if found.waiting:
+        out.print(f"{found.waiting} older decisions stay: they, or what followed them, have not landed")
+
+
+@log.command("replay")
+def log_replay(json_: JsonFlag = False) -> None:
+    """Judge rejected events again; those that are good now are accepted. Exit code 1 if any is still rejected."""
+    from adplatform.contracts.errors import InputError
+    from adplatform.store.decision_upkeep import replay
+
+    config = settings()
+    if not config.decisions.exists():
+        raise InputError(str(config.decisions), "there is no decision log", "serve first")
+    with _bar("judging again") as progress:
+        found = replay(config.decisions, datetime.now(UTC), progress)
+    if json_:
+        _emit(found._asdict())
+    else:
+        out.print(f"{found.judged} rejected events: {found.accepted} accepted now, {found.duplicates} known already")
+        for reason, n in sorted(found.reasons.items(), key=lambda item: -item[1])[:10]:
+            out.print(f"{n} still rejected: {reason}", markup=False, soft_wrap=True)
+    if found.reasons:
+        raise typer.Exit(1)
