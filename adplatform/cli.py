@@ -28,6 +28,7 @@ app.add_typer(experiment, name="experiment")
 keys = typer.Typer(no_args_is_help=True, help="Keys of those who call the endpoints.")
 app.add_typer(keys, name="keys")
 app.add_typer(upkeep.log, name="log")
+app.command()(upkeep.explain)
 console = Console(stderr=True)
 out = Console()
 

@@ -109,3 +109,23 @@ def log_replay(json_: JsonFlag = False) -> None:
             out.print(f"{n} still rejected: {reason}", markup=False, soft_wrap=True)
     if found.reasons:
         raise typer.Exit(1)
+
+
+def explain(
+    decision_id: Annotated[str, typer.Argument(help="As the gateway answered it.")], json_: JsonFlag = False
+) -> None:
+    """Why a decision came out as it did: candidates, features, policy, what that was trained on, and what came of it.
+
+    The probabilities are computed again from the policy version. Exit code 1 if they differ.
+    """
+    from adplatform.upkeep.explain import explain as explained
+    from adplatform.upkeep.text import print_explanation
+
+    with console.status("looking it up"):
+        found = explained(settings(), decision_id)
+    if json_:
+        _emit(found)
+    else:
+        print_explanation(out, found)
+    if found["recomputed"]["equal"] is False:
+        raise typer.Exit(1)
