@@ -29,6 +29,7 @@ keys = typer.Typer(no_args_is_help=True, help="Keys of those who call the endpoi
 app.add_typer(keys, name="keys")
 app.add_typer(upkeep.log, name="log")
 app.command()(upkeep.explain)
+app.command("delete-user")(upkeep.delete_user)
 console = Console(stderr=True)
 out = Console()
 

@@ -161,6 +161,14 @@ class Registry:
             self.path(agent, line[-2], verify=True)
             return self._move(agent, "rollback", line[-2], f"rolled back from {present}")
 
+    def remove(self, agent: str, version: str) -> None:
+        """Remove a version's files for good; the history keeps its name. Raises AdPlatformError where it serves."""
+        with self._lock():
+            pointer = self._pointer(agent)
+            if pointer is not None and pointer.champion == version:
+                raise AdPlatformError(f"{agent} {version} serves; promote another first")
+            shutil.rmtree(self._folder(agent, version))
+
     def history(self, agent: str) -> list[Promotion]:
         """Every promotion, refusal and rollback, oldest first."""
         return [promotion for _, promotion in self._history(agent)]

@@ -6,6 +6,7 @@ DuckDB shuts every other process out while one writes, readers too; the store's 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import pyarrow as pa
 from adplatform.contracts.errors import SetupError
 from adplatform.contracts.tables import IMPRESSIONS
 from adplatform.settings import Settings
+from adplatform.store.atomic import disk_errors, sync_directory
 from adplatform.store.lock import store_lock
 from adplatform.store.zone import Zone
 
@@ -87,6 +89,33 @@ class Warehouse:
                 },
             )
         return version
+
+    def rewrite(self) -> None:
+        """Write the file anew from its live rows, so that nothing that was deleted is left in free blocks.
+
+        Raises SetupError on a full disk; the old file stays then, as it does when this is cut off.
+        """
+        path = self.settings.warehouse
+        beside = path.with_name(f".{path.name}.rewriting")
+        with self.lock(), disk_errors(f"writing {beside}"):
+            self._connect(read_only=False).close()  # waits for whoever holds it, and empties its journal
+            beside.unlink(missing_ok=True)
+            try:
+                with duckdb.connect() as connection:
+                    connection.execute(f"attach '{path}' as held (read_only)")
+                    connection.execute(f"attach '{beside}' as fresh")
+                    connection.execute("copy from database held to fresh")
+                os.replace(beside, path)
+                sync_directory(path.parent)
+            except duckdb.Error as error:
+                if "No space left" not in str(error):
+                    raise
+                raise SetupError(
+                    "disk is full while writing the warehouse", "free some space and run it again"
+                ) from error
+            finally:
+                for leftover in (beside, beside.with_name(f"{beside.name}.wal")):
+                    leftover.unlink(missing_ok=True)
 
     def data_version(self) -> str:
         """Hash of what the marts were built from. Raises SetupError before the first build."""

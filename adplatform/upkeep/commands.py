@@ -129,3 +129,37 @@ def explain(
         print_explanation(out, found)
     if found["recomputed"]["equal"] is False:
         raise typer.Exit(1)
+
+
+def delete_user(
+    user_id: Annotated[str, typer.Argument(help="The person's user_id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Remove a person: landing zone, warehouse, profiles, decision log, models that know ids, logs. It can't be undone.
+
+    Marts and profiles are built again without the person. Cut off, it is completed by running it again.
+    """
+    from adplatform.contracts.errors import InputError
+    from adplatform.upkeep.forget import as_json, present
+    from adplatform.upkeep.forget import delete_user as forget
+
+    config = settings()
+    with console.status("looking for the person"):
+        found = present(config, user_id)
+    if not yes:
+        if json_ or not sys.stdin.isatty():
+            raise InputError("--yes", "is missing, and nobody can be asked", "add --yes to delete without a question")
+        for path, n in found.items():
+            console.print(f"{path}: {n}", markup=False, highlight=False, soft_wrap=True)
+        typer.confirm(f"delete {user_id} from all of these", abort=True, err=True)
+    with console.status("") as status:
+        done = forget(config, user_id, lambda name: status.update(f"deleting: {name}"))
+    if json_:
+        _emit(as_json(done))
+        return
+    for place, n in done.removed.items():
+        out.print(f"{place}: {n} removed", markup=False, soft_wrap=True)
+    out.print("built again without the person: " + (", ".join(done.republished) or "nothing"), soft_wrap=True)
+    for text in done.stays:
+        out.print(f"stays: {text}", markup=False, soft_wrap=True)
