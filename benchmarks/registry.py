@@ -47,6 +47,7 @@ CLAIMS: dict[str, Entry] = {
         {"events": 100_000, "decisions": 10_000, "kills": 50, "seed": 106},
         {"events": 1000, "decisions": 50, "kills": 3, "seed": 17},
     ),
+    "fuzz": Entry("benchmarks.fuzz_claim", "run", {"examples": 500, "seed": 107}, {"examples": 30, "seed": 18}),
 }
 """Claims that make their own data; those of the online part serve a copy of the demo's home. ``leak`` and ``consent``
 read that home: benchmarks/claims_data.py."""

@@ -80,7 +80,7 @@ class Version(Message):
 
 def agent_app(title: str, routes: list[Route], version: Callable[[], str]) -> FastAPI:
     """The app of an agent's service."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     handle_refusals(app)
     for route in routes:
         _add(app, route)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adplatform.contracts.base import IDENTIFIER_PATTERN
 from adplatform.contracts.problems import Problem, line_of
 from bentos.middleware import problem
 
 M = TypeVar("M", bound=BaseModel)
+PathId = Annotated[str, Path(min_length=1, max_length=128, pattern=IDENTIFIER_PATTERN)]
+"""An id in a path."""
 REFUSALS: Final = {
     400: "The body is not JSON, or the path is malformed.",
     401: "The key is missing, unknown, expired or revoked.",
     403: "The key has another scope.",
+    404: "Something that the request names is not known; the detail says what.",
     409: "The idempotency key came with another body.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
@@ -41,11 +47,24 @@ def handle_refusals(app: FastAPI) -> None:
     async def refused(request: Request, error: Refused) -> Response:
         return problem(request.scope, error.status, error.error, error.detail, error.retry)
 
+    @app.exception_handler(RequestValidationError)
+    async def wrong_path(request: Request, error: RequestValidationError) -> Response:
+        return problem(request.scope, 422, "invalid", line_of(error.errors()[0]))
 
-def parse(kind: type[M], body: bytes) -> M:
-    """The message, or Refused with the first field that is wrong and what is wrong with it."""
+    @app.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> Response:
+        answer = problem(request.scope, error.status_code, "no_route", f"path: {error.detail}; see /docs.json")
+        answer.headers.update(error.headers or {})
+        return answer
+
+
+def parse(kind: type[M], body: bytes, strict: bool = True) -> M:
+    """The message, or Refused with the first field that is wrong and what is wrong with it.
+
+    ``strict``: a text or a truth value is no number. The hot path does without, its one number sees to that itself.
+    """
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate_json(body, strict=strict)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -61,7 +80,7 @@ def json_answer(body: bytes) -> Response:
 def documented(asked: type[BaseModel] | None, answered: type[BaseModel], summary: str, **items: Any) -> dict[str, Any]:
     """Arguments of a route that reads its body itself, so that its page says what it takes and every answer it gives.
 
-    ``items`` replace the schema of a property's items.
+    ``items``: what the items of a property should be. Each is judged for itself, so anything else is taken too.
     """
     found: dict[str, Any] = {
         "summary": summary,
@@ -73,7 +92,7 @@ def documented(asked: type[BaseModel] | None, answered: type[BaseModel], summary
     if asked is not None:
         schema = schema_of(asked)
         for name, item in items.items():
-            schema["properties"][name]["items"] = schema_of(item)
+            schema["properties"][name]["items"] = {"anyOf": [schema_of(item), {}]}
         content = {"application/json": {"schema": schema}}
         found["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
     return found

@@ -84,7 +84,7 @@ class Guard:
                 return 415, "unsupported", f"{name.decode()}: is not taken here; send JSON"
         length = headers.get(b"content-length")
         body = b"transfer-encoding" in headers or (length is not None and length != b"0")
-        if body or scope["method"] in ("POST", "PUT", "PATCH"):
+        if body:
             if not JSON.match(headers.get(b"content-type", b"").strip()):
                 return 415, "unsupported", "Content-Type: is not application/json; send JSON"
             if headers.get(b"content-encoding", b"identity") != b"identity":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=14, decimal_places=2)]
@@ -13,6 +14,26 @@ Money = Annotated[Decimal, Field(ge=0, max_digits=14, decimal_places=2)]
 IDENTIFIER_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._|:+-]*$"
 Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=IDENTIFIER_PATTERN)]
 """An id that is safe in a path, a header and a log line. Segment ids read ``audience|age band``."""
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError("a number is no day; write it as 2026-11-25")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_no_number)]
+"""A day, as a date or in ISO form; pydantic alone would take a number as seconds since 1970."""
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("is no number")
+    return value
+
+
+NumberOnly: Final = BeforeValidator(_number)
+"""Beside the limits of a number: pydantic alone would take true as 1 and '1' as 1."""
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 
 

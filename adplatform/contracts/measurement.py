@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from adplatform.contracts.base import Identifier, Interval, Message, Money, Probability
+from adplatform.contracts.base import Day, Identifier, Interval, Message, Money, Probability
 from adplatform.contracts.targeting import CreativeAttributes, SegmentScore
 
 
@@ -73,7 +72,7 @@ class ExperimentCounts(Message):
     """Designed share of users in treatment."""
     designed_users: Annotated[int, Field(ge=2)] | None = None
     """Users in both arms that the design asked for."""
-    as_of: date | None = None
+    as_of: Day | None = None
 
 
 class LiftEstimate(Message):

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from adplatform.contracts.base import Identifier, Message, Probability
+from adplatform.contracts.base import Identifier, Message, NumberOnly, Probability
 
 MOST_CANDIDATES = 100
 MOST_EVENTS = 1000
@@ -17,11 +17,14 @@ MOST_EVENTS = 1000
 class DecideRequest(Message):
     """Choose one creative for one slot. Without ``user_id``, or for a user who is unknown, nothing personal is used."""
 
-    candidates: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MOST_CANDIDATES)]
+    candidates: Annotated[
+        tuple[Identifier, ...],
+        Field(min_length=1, max_length=MOST_CANDIDATES, json_schema_extra={"uniqueItems": True}),
+    ]
     """Ids of creatives in the library, each once."""
     user_id: Identifier | None = None
     placement: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    position: Annotated[int, Field(ge=1, le=100)] = 1
+    position: Annotated[int, Field(ge=1, le=100), NumberOnly] = 1
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from types import ModuleType
 
 from pydantic import BaseModel
 
-from adplatform.contracts import brief, claims, creative, delivery, features, measurement, plan, promotion, targeting
+from adplatform.contracts import (
+    brief,
+    claims,
+    creative,
+    delivery,
+    features,
+    measurement,
+    plan,
+    problems,
+    promotion,
+    serving,
+    targeting,
+)
 from adplatform.contracts.base import Message
 from adplatform.contracts.tables import TABLES, Column, Table
 
@@ -46,8 +59,21 @@ def _table(table: Table) -> list[str]:
 
 def _type(annotation: object) -> str:
     text = getattr(annotation, "__name__", None) if inspect.isclass(annotation) else str(annotation)
+    text = re.sub(r"typing\.Annotated\[(\S+?), BeforeValidator\(.*?PydanticUndefined\)\]", r"\1", str(text))
     text = str(text).replace("typing.", "").replace("NoneType", "None")
-    for module in ("brief", "creative", "targeting", "measurement", "delivery", "plan", "promotion", "base", "claims"):
+    for module in (
+        "brief",
+        "creative",
+        "targeting",
+        "measurement",
+        "delivery",
+        "plan",
+        "promotion",
+        "base",
+        "claims",
+        "serving",
+        "problems",
+    ):
         text = text.replace(f"adplatform.contracts.{module}.", "")
     return (
         text.split("Annotated[")[-1]
@@ -90,7 +116,7 @@ def page() -> str:
         "",
     ]
     lines += ["## Messages", ""]
-    for module in (brief, creative, targeting, measurement, delivery, plan, promotion, claims):
+    for module in (brief, creative, targeting, measurement, delivery, plan, promotion, serving, problems, claims):
         lines += _messages(module)
     return "\n".join(lines).rstrip() + "\n"
 

@@ -22,12 +22,12 @@ from adplatform.store.decision_log import Idempotency, KeyConflict, Unwritable
 from adplatform.store.judging import judge
 from bentos.agents import called
 from bentos.gateway.worker import Worker
-from bentos.http import Refused, documented, handle_refusals, json_answer, parse
+from bentos.http import PathId, Refused, documented, handle_refusals, json_answer, parse
 
 
 def make_app(worker: Worker) -> FastAPI:
     """The app; what it serves from is asked of the worker at each request, which opens it when the service starts."""
-    app = FastAPI(title="adplatform gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="adplatform gateway", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     handle_refusals(app)
     _online(app, worker)
     _agents(app, worker)
@@ -40,11 +40,11 @@ def _online(app: FastAPI, worker: Worker) -> None:
     @app.post("/v1/decide", **documented(DecideRequest, Decision, "Choose a creative, with its exact probability."))
     async def decide(request: Request) -> Response:
         body = await request.body()
-        asked = parse(DecideRequest, body)
+        asked = parse(DecideRequest, body, strict=False)
         try:
             made = worker.deciding.decide(asked, datetime.now(UTC))
         except InputError as error:
-            raise Refused(422, "invalid", str(error)) from error
+            raise Refused(404, "unknown", str(error)) from error
         return json_answer(await _durable(worker.log.record(made.record, _key(request, body))))
 
     summary = "What followed decisions; each event is judged for itself."
@@ -79,7 +79,7 @@ def _agents(app: FastAPI, worker: Worker) -> None:
         return json_answer(await worker.ask("measurement", "/v1/lift", asked))
 
     @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
-    async def experiment(experiment_id: str) -> Response:
+    async def experiment(experiment_id: PathId) -> Response:
         return json_answer(await worker.ask("measurement", f"/v1/experiments/{experiment_id}", None))
 
     @app.post("/v1/plan", **documented(Brief, CampaignPlan, "A campaign plan, and who said what."))

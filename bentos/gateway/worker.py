@@ -77,7 +77,7 @@ class Worker:
         method = "GET" if body is None else "POST"
         try:
             answer = await self._client.request(method, self.urls[agent] + path, content=body, headers=headers)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Refused(503, "unavailable", f"the {agent} service does not answer; try again", retry=True) from error
         if answer.status_code == 200:
             return answer.content

@@ -23,7 +23,7 @@ from adplatform.serve import end_with_parent
 from adplatform.settings import settings
 from adplatform.store.snapshots import Snapshots
 from bentos.agents import Held, Route, agent_app, called, scopes_of
-from bentos.http import Refused, documented, json_answer
+from bentos.http import PathId, Refused, documented, json_answer
 from bentos.middleware import freeze, guard
 
 
@@ -52,7 +52,7 @@ app = agent_app("adplatform measurement", ROUTES, lambda: held.get().agent.versi
 
 
 @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
-async def experiment(experiment_id: str) -> Response:
+async def experiment(experiment_id: PathId) -> Response:
     """Decide on the counts of the published snapshot."""
     found = await called(lambda _: held.get().experiments, None)
     if experiment_id not in found:

@@ -123,7 +123,7 @@ def test_a_batch_of_events_adds_up_and_each_is_judged_for_itself(gateway: Gatewa
         (b'{"candidates": ["x"], "position": NaN}', 422, "position"),
         (b'{"candidates": []}', 422, "candidates"),
         (b'{"candidates": ["a", "a"]}', 422, "candidates"),
-        (b'{"candidates": ["no-such-creative"]}', 422, "candidates"),
+        (b'{"candidates": ["no-such-creative"]}', 404, "candidates"),
         (b'{"candidates": ["../../etc/passwd"]}', 422, "candidates.0"),
         (b'{"candidates": ["a"], "user_id": "x\\r\\nSet-Cookie: a"}', 422, "user_id"),
         (b'{"candidates": ["a"], "surprise": 1}', 422, "surprise"),
@@ -171,8 +171,16 @@ def test_events_of_today_change_what_tomorrow_knows_of_the_user(gateway: Gateway
     assert profiles.get(user, now) == today  # today knows nothing of today
 
 
+def test_what_is_no_path_or_no_method_is_a_problem_too(gateway: Gateway) -> None:
+    assert problem(gateway.client.get("/v1/nothing"), 404).error == "no_route"
+    wrong = gateway.client.put("/v1/decide")
+    assert problem(wrong, 405).error == "no_route"
+    assert wrong.headers["allow"] == "POST"
+    assert problem(gateway.client.get("/v1/experiments/a%10b"), 422).detail.startswith("path.experiment_id")
+
+
 def test_the_openapi_page_lists_every_answer_and_matches_the_contracts(gateway: Gateway) -> None:
-    page = gateway.client.get("/docs.json").json()
+    page = gateway.client.get("/openapi.json").json()
     for path in ("/v1/decide", "/v1/events"):
         described = page["paths"][path]["post"]
         assert {"200", "400", "401", "403", "409", "413", "415", "422", "503"} <= set(described["responses"])
