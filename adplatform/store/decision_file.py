@@ -48,16 +48,19 @@ def newest_version() -> int:
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     """A connection that syncs on every commit. Makes and migrates the file. Raises SetupError on a damaged or newer one."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("pragma auto_vacuum = incremental")  # takes effect on a new file, before anything is written
+        if connection.execute("pragma page_count").fetchone() == (0,):
+            connection.execute("pragma auto_vacuum = incremental")  # of a new file alone; it takes the writer's lock
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         _migrate(connection, path)
         if read_only:
             connection.execute("pragma query_only = on")
     except sqlite3.DatabaseError as error:
-        raise SetupError(f"{path} does not open ({error})", "restore it from a backup (docs/operations.md)") from error
+        connection.close()  # else a migration that failed would keep the file locked
+        mend = "run it again" if "locked" in str(error) else "restore it from a backup (docs/operations.md)"
+        raise SetupError(f"{path} does not open ({error})", mend) from error
     return connection
 
 

@@ -122,7 +122,7 @@ def replay(path: Path, now: datetime, progress: Progress = lambda share: None) -
                     (last, AT_ONCE),
                 ).fetchall()
                 for sequence, event_id, reason, payload in rows:
-                    outcome, why = _judge_again(log, event_id, reason, bytes(payload), now)
+                    outcome, why = _judge_again(log, event_id, reason, payload, now)
                     accepted, duplicates = accepted + (outcome == "accepted"), duplicates + (outcome == "duplicate")
                     if outcome == "rejected":
                         reasons[why] = reasons.get(why, 0) + 1
@@ -135,7 +135,9 @@ def replay(path: Path, now: datetime, progress: Progress = lambda share: None) -
             progress(min(1.0, judged / many) if many else 1.0)
 
 
-def _judge_again(log: sqlite3.Connection, event_id: str, reason: str, payload: bytes, now: datetime) -> tuple[str, str]:
+def _judge_again(
+    log: sqlite3.Connection, event_id: str, reason: str, payload: bytes | str, now: datetime
+) -> tuple[str, str]:
     sent = orjson.loads(payload)
     if reason.startswith(NEVER_CAME) and isinstance(sent, dict) and isinstance(sent.get("occurred_at"), int):
         sent["occurred_at"] = from_micros(
@@ -147,7 +149,7 @@ def _judge_again(log: sqlite3.Connection, event_id: str, reason: str, payload: b
     name = found.event.decision_id
     if log.execute("select 1 from decisions where decision_id = ?", (name,)).fetchone() is None:
         return "rejected", reason if reason.startswith(NEVER_CAME) else f"{NEVER_CAME} is known"
-    told = accept_events(log, [Judged(event_id, found.event, payload, None)], micros(now))
+    told = accept_events(log, [Judged(event_id, found.event, found.payload, None)], micros(now))
     if told.rejected:
         return "rejected", told.rejected[0][2]
     return ("accepted" if told.accepted else "duplicate"), ""

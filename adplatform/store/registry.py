@@ -169,6 +169,11 @@ class Registry:
                 raise AdPlatformError(f"{agent} {version} serves; promote another first")
             shutil.rmtree(self._folder(agent, version))
 
+    def discard(self) -> None:
+        """Throw away what a publish that was killed left."""
+        with self._lock():
+            shutil.rmtree(self.root / ".staging", ignore_errors=True)
+
     def history(self, agent: str) -> list[Promotion]:
         """Every promotion, refusal and rollback, oldest first."""
         return [promotion for _, promotion in self._history(agent)]

@@ -11,7 +11,7 @@ from typing import Final
 
 DISTINCT: Final = 6
 """From this length on, an id with a letter and a digit is taken for itself wherever it stands."""
-_WORD: Final = rb"[A-Za-z0-9_-]"
+_WORD: Final = rb"[A-Za-z0-9_]"
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ def forget_factors(state: State, user_id: str) -> int:
 
     from adplatform.targeting.collaborative import InteractionFactors
 
+    state.registry.discard()
     champion = state.registry.champion(FACTORS)
     if champion is not None and _has(state, champion.version, user_id):
         held = InteractionFactors.load(state.registry.path(FACTORS, champion.version))
