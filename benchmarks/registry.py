@@ -58,6 +58,7 @@ BENCHMARKS: dict[str, Entry] = {
     "ope": Entry("benchmarks.ope", "run", {}, {}),
     "plan": Entry("benchmarks.plan", "run", {}, {}),
     "load": Entry("benchmarks.load", "run", {}, {}),
+    "serving": Entry("benchmarks.serving", "run", {}, {}),
 }
 
 
