@@ -6,7 +6,7 @@ import json
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=64, ge=1, description="Requests in progress in one worker.")
     queue: int = Field(default=64, ge=0, description="Requests that may wait for a place; more are refused with 503.")
     queue_ms: float = Field(default=20, gt=0, description="How long they wait.")
+    body_seconds: float = Field(default=5, gt=0, description="A body that is not whole by then is refused.")
+    drain_ms: float = Field(default=500, ge=0, description="After SIGTERM not ready for so long, then no new requests.")
     agent_port: int = Field(default=3101, description="First of the three loopback ports of the agents' services.")
     service_key: SecretStr | None = Field(default=None, description="Key with which the gateway calls them.")
     horizon_hours: float = Field(default=72, gt=0, description="How long an event waits for its decision.")
@@ -58,6 +60,18 @@ class Settings(BaseSettings):
     keep_answer_days: float = Field(
         default=7, gt=0, description="An idempotency key is remembered this many days, until the log is compacted."
     )
+    due_hours: float = Field(default=3, ge=0, description="A day's data is expected so many hours after its end.")
+    webhook_url: SecretStr | None = Field(default=None, description="Where alerts are posted, if anywhere.")
+    webhook_form: Literal["generic", "slack"] = Field(default="generic", description="Form of what is posted there.")
+    smtp_host: str | None = Field(default=None, description="Server that alerts are mailed through, if any.")
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_from: str | None = Field(default=None, description="Sender of alerts.")
+    smtp_to: str | None = Field(default=None, description="Who gets them; commas between several.")
+    smtp_user: str | None = Field(default=None, description="For servers that ask who sends.")
+    smtp_password: SecretStr | None = Field(default=None, description="The user's password.")
+    smtp_starttls: bool = Field(default=True, description="Whether the connection must be encrypted.")
+    alert_repeat_hours: float = Field(default=24, gt=0, description="An open alert is told again after this.")
+    disk_reserve_mb: float = Field(default=512, ge=0, description="Less free disk space than this is an alert.")
 
     @field_validator("home")
     @classmethod
@@ -108,6 +122,12 @@ class Settings(BaseSettings):
     def decisions(self) -> Path:
         """The decision log of the gateway."""
         return self.home / "online" / "decisions.sqlite"
+
+    @property
+    def alert_channels(self) -> tuple[str, ...]:
+        """Channels that alerts are sent to, beside the log."""
+        named = {"webhook": self.webhook_url, "smtp": self.smtp_host}
+        return tuple(name for name, value in named.items() if value)
 
     @cached_property
     def dagster_home(self) -> Path:

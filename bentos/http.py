@@ -23,6 +23,7 @@ REFUSALS: Final = {
     401: "The key is missing, unknown, expired or revoked.",
     403: "The key has another scope.",
     404: "Something that the request names is not known; the detail says what.",
+    408: "The body did not come in time.",
     409: "The idempotency key came with another body.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",

@@ -1,234 +1,213 @@
-"""What stands before every service: JSON alone, a body limit, keys with scopes, load shedding.
+"""What stands before every service: JSON alone, a body limit, keys with scopes, load shedding, a deadline, metrics.
 
-BentoML guards its entry service alone against pickled bodies; this stands on each. Plain ASGI: it adds some 20
-microseconds to a request, where a Starlette BaseHTTPMiddleware adds 200.
+BentoML guards its entry service alone against pickled bodies; this stands on each. Plain ASGI: a Starlette
+BaseHTTPMiddleware costs 200 microseconds a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import re
-import secrets
+import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.responses import Response
-
-from adplatform.contracts.problems import Problem
 from adplatform.settings import Settings, settings
 from adplatform.store.keys import KeyRefused, Keys
+from bentos import metrics
+from bentos.admission import ClientLeft, Places, read_body, replayed, too_large
+from bentos.refusals import WORDS, Answer, App, Receive, Refusal, Scope, Send, problem, refuse, request_id
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
+__all__ = ["Guard", "freeze", "guard", "problem"]
 PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
-JSON: Final = re.compile(rb"^application/json(\s*;\s*charset=utf-8)?$", re.IGNORECASE)
-REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-ESCAPED: Final = re.compile(rb"%(2e|2f|5c|00|0a|0d)|\.\.|//|\\", re.IGNORECASE)
+JSON: Final = re.compile(rb"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
+CLIMBS: Final = re.compile(rb"%(2e|2f|5c|00|0a|0d)|/\.{1,2}(/|$)|//|\\", re.IGNORECASE)
 """In a raw path: dots, slashes, backslashes, nulls and line ends in disguise, and steps upwards."""
-REFUSED_HEADERS: Final = (b"payload-container", b"payload-meta", b"batch-size", b"args-number")
-"""How BentoML's runner protocol announces a pickled body; nobody outside needs it."""
+CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+PICKLED: Final = frozenset({b"args-number", b"batch-size", b"buffer-lengths"})
+PICKLED_PREFIXES: Final = (b"payload-", b"bento-", b"bentoml-")
+"""How BentoML's protocols between its own processes announce pickled bodies (CVE-2025-27520, CVE-2025-32375, and
+``_bentoml_impl/serde.py``); nobody outside needs them."""
+ONCE: Final = (
+    b"authorization", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"x-deadline-ms",
+)  # fmt: skip
+"""Sent twice, one may be what we look at and the other what a library looks at."""
+LONGEST_DEADLINE_MS: Final = 600_000
+CLIENT_LEFT: Final = 499
+_log = logging.getLogger(__name__)
 
 
 class Guard:
-    """The middleware. ``scopes`` says which scope a (method, path prefix) needs; what is not in it needs ``read``."""
+    """The middleware. ``scopes`` says which scope a (method, path) needs, where a path that ends in / stands for all
+    below it; what is not in it needs ``read``.
+    """
 
-    def __init__(self, app: App, scopes: Mapping[tuple[str, str], str], config: Settings | None = None) -> None:
+    def __init__(
+        self, app: App, scopes: Mapping[tuple[str, str], str], config: Settings | None = None, name: str = "service"
+    ) -> None:
         config = config or settings()
-        self.app, self.scopes, self.keys = app, dict(scopes), Keys(config.keys)
-        self.body_limit, self.deadline = config.body_limit_bytes, config.deadline_ms / 1000
-        self.most, self.waiting_limit, self.patience = config.concurrency, config.queue, config.queue_ms / 1000
-        self._busy, self._waiting, self._free = 0, 0, asyncio.Condition()
+        self.app, self.name, self.keys = app, name, Keys(config.keys)
+        self.exact = dict(scopes)
+        self.below = [(m, p, scope) for (m, p), scope in self.exact.items() if p.endswith("/")]
+        self.limit, self.deadline = config.body_limit_bytes, config.deadline_ms / 1000
+        self.body_seconds, self.drain_seconds = config.body_seconds, config.drain_ms / 1000
+        self.places = Places(config.concurrency, config.queue, config.queue_ms / 1000)
+        self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
         if scope["type"] == "lifespan":
+            self._listen()
             await self.app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            return  # no service speaks WebSocket
-        state = scope.setdefault("state", {})
-        headers = dict(scope["headers"])
-        state["request_id"] = request_id(headers.get(b"x-request-id"))
-        send = _with_request_id(send, state["request_id"])
-        path = scope["path"]
-        if path in PROBES:
-            await self.app(scope, receive, send)
-            return
-        refused = self._examine(scope, headers, state)
-        if refused is not None:
-            await refuse(scope, send, *refused)
-            return
-        await self._run(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})  # no service speaks it; the server answers 403
 
-    def _examine(
-        self, scope: Scope, headers: Mapping[bytes, bytes], state: dict[str, Any]
-    ) -> tuple[int, str, str] | None:
-        """Everything that is known before the body: (status, error, detail) where it is refused."""
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        scope.setdefault("state", {})["request_id"] = request_id(headers.get(b"x-request-id"))
+        answer = Answer(scope, send)
+        if scope["path"] in PROBES:
+            await self._probe(scope, receive, answer)
+            return
+        try:
+            self._examine(scope, headers, started)
+            await self._answer(scope, receive, answer)
+        except Refusal as refusal:
+            await refuse(scope, answer, refusal)
+        except ClientLeft:
+            answer.status = CLIENT_LEFT
+        except Exception:
+            if answer.status and not answer.whole:
+                raise  # the server hangs up, so that nobody takes a part for the whole
+            _log.exception("request %s failed", scope["state"]["request_id"])
+            if not answer.status:
+                await refuse(scope, answer, Refusal(500, *WORDS[500]))
+        finally:
+            seconds = time.perf_counter() - started
+            metrics.requested(self.name, metrics.template_of(scope), answer.status or CLIENT_LEFT, seconds)
+
+    async def _probe(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        if self.draining and scope["path"] == "/readyz":
+            await refuse(scope, answer, Refusal(503, "draining", "this server is ending; ask another", retry=True))
+        else:
+            await self.app(scope, receive, answer)
+
+    def _examine(self, scope: Scope, headers: Mapping[bytes, bytes], started: float) -> None:
+        """Everything that is known before the body. Raises Refusal."""
+        length = headers.get(b"content-length")
+        body = b"transfer-encoding" in headers or (length is not None and length != b"0")
+        try:
+            self._well_formed(scope, headers)
+            self._authorized(scope, headers)
+            self._json_alone(headers, body)
+            if length is not None and (len(length) > 12 or int(length) > self.limit):
+                raise too_large(self.limit)
+            scope["state"]["deadline"] = started + self._seconds(headers.get(b"x-deadline-ms"))
+        except Refusal as refusal:
+            refusal.close = refusal.close or body
+            raise
+
+    def _well_formed(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         raw = scope.get("raw_path") or scope["path"].encode()
-        if ESCAPED.search(raw.split(b"?", 1)[0]):
-            return 400, "malformed", "path: has an escaped or doubled separator; send plain ids"
+        if CLIMBS.search(raw.split(b"?", 1)[0]):
+            raise Refusal(400, "malformed", "path: has an escaped or doubled separator; send plain ids")
+        if len(headers) != len(scope["headers"]):
+            names = [name for name, _ in scope["headers"]]
+            for name in ONCE:
+                if names.count(name) > 1:
+                    raise Refusal(400, "malformed", f"{name.decode()}: is sent twice; send it once")
+        if CONTROL.search(b"".join(headers.values())):
+            raise Refusal(400, "malformed", "headers: one has a control character; send printable text")
+        length, encoding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+        if length is not None and (encoding is not None or not length.isdigit()):
+            raise Refusal(400, "malformed", "Content-Length: is no number, or comes with Transfer-Encoding; send one")
+        if encoding is not None and encoding.lower() != b"chunked":
+            raise Refusal(400, "malformed", "Transfer-Encoding: is not chunked; send Content-Length")
+
+    def _authorized(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         secret = authorization[7:] if authorization[:7].lower() == "bearer " else None
         try:
-            state["key_id"] = self.keys.authenticate(secret, self._scope(scope["method"], scope["path"])).key_id
+            key = self.keys.authenticate(secret, self._scope(scope["method"], scope["path"]))
         except KeyRefused as error:
-            return error.status, "unauthorized" if error.status == 401 else "forbidden", error.detail
-        for name in REFUSED_HEADERS:
-            if name in headers:
-                return 415, "unsupported", f"{name.decode()}: is not taken here; send JSON"
-        length = headers.get(b"content-length")
-        body = b"transfer-encoding" in headers or (length is not None and length != b"0")
-        if body:
-            if not JSON.match(headers.get(b"content-type", b"").strip()):
-                return 415, "unsupported", "Content-Type: is not application/json; send JSON"
-            if headers.get(b"content-encoding", b"identity") != b"identity":
-                return 415, "unsupported", "Content-Encoding: is not taken; send plain JSON"
-        if length is not None and (not length.isdigit() or int(length) > self.body_limit):
-            return 413, "too_large", f"body: more than {self.body_limit:,} bytes; send less at once"
-        return self._deadline(headers.get(b"x-deadline-ms"), state)
+            word = "unauthorized" if error.status == 401 else "forbidden"
+            raise Refusal(error.status, word, error.detail) from error
+        scope["state"]["key_id"] = key.key_id
 
-    def _deadline(self, sent: bytes | None, state: dict[str, Any]) -> tuple[int, str, str] | None:
-        seconds = self.deadline
-        if sent is not None:
-            if not sent.isdigit() or not 1 <= int(sent) <= 600_000:
-                return 422, "invalid", "X-Deadline-Ms: is no whole number from 1 to 600000; send milliseconds"
-            seconds = min(seconds, int(sent) / 1000)
-        state["deadline"] = time.perf_counter() + seconds
-        return None
+    def _json_alone(self, headers: Mapping[bytes, bytes], body: bool) -> None:
+        for name in headers:
+            if name in PICKLED or name.startswith(PICKLED_PREFIXES):
+                raise Refusal(415, "unsupported", f"{name.decode('latin-1')}: is not taken here; send JSON")
+        declared = headers.get(b"content-type", b"" if body else None)
+        if declared is not None and not JSON.fullmatch(declared.strip()):
+            raise Refusal(415, "unsupported", "Content-Type: is not application/json; send JSON")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise Refusal(415, "unsupported", "Content-Encoding: is not taken; send plain JSON")
+
+    def _seconds(self, sent: bytes | None) -> float:
+        if sent is None:
+            return self.deadline
+        if not sent.isdigit() or len(sent) > 6 or not 1 <= int(sent) <= LONGEST_DEADLINE_MS:
+            detail = f"X-Deadline-Ms: is no whole number from 1 to {LONGEST_DEADLINE_MS}; send milliseconds"
+            raise Refusal(422, "invalid", detail)
+        return min(self.deadline, int(sent) / 1000)
 
     def _scope(self, method: str, path: str) -> str:
-        exact = self.scopes.get((method, path))
+        exact = self.exact.get((method, path))
         if exact is not None:
             return exact
-        for (wanted, prefix), scope in self.scopes.items():
-            if wanted == method and prefix.endswith("/") and path.startswith(prefix):
-                return scope
-        return "read"
+        return next((s for m, prefix, s in self.below if m == method and path.startswith(prefix)), "read")
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not await self._enter():
-            await refuse(scope, send, 503, "overloaded", "too many requests at once; try again", retry=True)
+    async def _answer(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        if scope["path"] == "/metrics":  # not behind the queue: it is looked at when there are too many requests
+            await self._metrics(scope, answer)
             return
+        if not await self.places.enter():
+            raise Refusal(503, "overloaded", "too many requests at once; try again", retry=True, close=False)
         try:
-            whole = await self._body(receive)
-            if whole is None:
-                detail = f"body: more than {self.body_limit:,} bytes; send less at once"
-                await refuse(scope, send, 413, "too_large", detail)
-            else:
-                await self.app(scope, _replayed(whole, receive), send)
+            whole = await read_body(receive, self.limit, self.body_seconds)
+            if time.perf_counter() > scope["state"]["deadline"]:
+                raise Refusal(503, "too_late", "the deadline passed before work began; try again", retry=True)
+            await self.app(scope, replayed(whole, receive), answer)
         finally:
-            self._leave()
+            self.places.leave()
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; None as soon as it is too large, whatever length was declared, and at a client that left."""
-        parts, taken = [], 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            parts.append(message.get("body", b""))
-            taken += len(parts[-1])
-            if taken > self.body_limit:
-                return None
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+    async def _metrics(self, scope: Scope, answer: Answer) -> None:
+        page, kind = await asyncio.to_thread(metrics.page)
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(page)).encode())]
+        await answer({"type": "http.response.start", "status": 200, "headers": headers})
+        await answer({"type": "http.response.body", "body": page})
 
-    async def _enter(self) -> bool:
-        """Take a place among those in progress, or wait a little for one. Decided before the body is read."""
-        if self._busy < self.most:
-            self._busy += 1
-            return True
-        if self._waiting >= self.waiting_limit:
-            return False
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self.patience), self._free:
-                await self._free.wait_for(lambda: self._busy < self.most)
-                self._busy += 1
-                return True
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting -= 1
+    def _listen(self) -> None:
+        """After SIGTERM say for a while that we are not ready, so that a balancer sends nobody, then let the server end:
+        it finishes what is in progress.
+        """
+        before = signal.getsignal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
 
-    def _leave(self) -> None:
-        self._busy -= 1
-        if self._waiting:
-            _background(self._tell())
+        def leave(number: int, frame: Any) -> None:
+            if not self.draining and callable(before):
+                self.draining = True
+                loop.call_soon_threadsafe(loop.call_later, self.drain_seconds, before, number, frame)
 
-    async def _tell(self) -> None:
-        async with self._free:
-            self._free.notify()
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """``receive`` of a request whose body was read already."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-_TASKS: Final[set[asyncio.Task[None]]] = set()
-
-
-def _background(work: Any) -> None:
-    task = asyncio.get_running_loop().create_task(work)
-    _TASKS.add(task)
-    task.add_done_callback(_TASKS.discard)
-
-
-def request_id(sent: bytes | None) -> str:
-    """The client's id where it is harmless, else a new one."""
-    if sent is not None:
-        text = sent.decode("latin-1")
-        if REQUEST_ID.fullmatch(text):
-            return text
-    return secrets.token_hex(8)
-
-
-def _with_request_id(send: Send, name: str) -> Send:
-    header = (b"x-request-id", name.encode())
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), header]
-        await send(message)
-
-    return sending
-
-
-def body_of(scope: Scope, error: str, detail: str, retry: bool = False) -> bytes:
-    """A Problem as JSON."""
-    made = Problem(error=error, detail=detail, retry=retry, request_id=scope["state"]["request_id"])
-    return made.model_dump_json().encode()
-
-
-async def refuse(scope: Scope, send: Send, status: int, error: str, detail: str, retry: bool = False) -> None:
-    """Answer with a Problem."""
-    body = body_of(scope, error, detail, retry)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(b"retry-after", b"1")] if retry else []
-    headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        if callable(before):
+            try:
+                signal.signal(signal.SIGTERM, leave)
+            except ValueError:
+                _log.info("not the main thread: whoever runs the loop ends it")
 
 
 def guard(service: Any, scopes: Mapping[tuple[str, str], str]) -> None:
-    """Put the Guard before a BentoML service."""
-    service.add_asgi_middleware(Guard, scopes=scopes)
+    """Put the Guard before a BentoML service, and its metrics in the place of BentoML's."""
+    service.config["metrics"] = {"enabled": False}
+    metrics.own_directory(settings().home / "online" / "metrics", service.name)
+    service.add_asgi_middleware(Guard, scopes=scopes, name=service.name)
 
 
 def freeze() -> None:
@@ -236,9 +215,3 @@ def freeze() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
-
-
-def problem(scope: Scope, status: int, error: str, detail: str, retry: bool = False) -> Response:
-    """A Problem as a response, for routes."""
-    headers = {"retry-after": "1"} if retry else {}
-    return Response(body_of(scope, error, detail, retry), status, headers, "application/json")

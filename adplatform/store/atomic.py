@@ -48,9 +48,9 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def write_new(path: Path, data: bytes | memoryview) -> None:
+def write_new(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
     """Write and sync a file at ``path``; on any error what was written is removed again."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         view = memoryview(data)
         while len(view):
@@ -64,11 +64,11 @@ def write_new(path: Path, data: bytes | memoryview) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
     """Replace ``path`` by ``data`` at one stroke: a reader sees the old bytes or the new, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
-    write_new(beside, data)
+    write_new(beside, data, mode)
     try:
         os.replace(beside, path)
     except OSError:

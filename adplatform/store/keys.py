@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import time
 from collections.abc import Iterable
@@ -68,13 +67,13 @@ class Keys:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known: dict[str, KeyRecord] = {}
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._looked = 0.0
 
     def add(
         self, name: str, scopes: Iterable[Scope | str], expires_at: datetime | None = None
     ) -> tuple[KeyRecord, str]:
-        """Make a key. Returns its record and its secret, which is shown this once."""
+        """Make a key. Returns its record and its secret, which is shown this once. Raises InputError on a wrong field."""
         try:
             wanted = tuple(sorted({Scope(s) for s in scopes}))
         except ValueError as error:
@@ -83,9 +82,15 @@ class Keys:
             raise InputError("scope", "there is none", f"give some of {', '.join(Scope)}")
         key_id = secrets.token_hex(4)
         secret = f"adp_{key_id}_{secrets.token_urlsafe(32)}"
-        record = KeyRecord(
-            key_id=key_id, name=name, scopes=wanted, sha256=_hash(secret), created_at=datetime.now(UTC), expires_at=expires_at
-        )  # fmt: skip
+        try:
+            record = KeyRecord(
+                key_id=key_id, name=name, scopes=wanted, sha256=_hash(secret), created_at=datetime.now(UTC), expires_at=expires_at
+            )  # fmt: skip
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise InputError(
+                f"key's {wrong['loc'][0]}", wrong["msg"], "give a name, and an end with its zone"
+            ) from None
         with file_lock(self.path.with_suffix(".lock"), LOCK_SECONDS):
             self._write([*self.records(), record])
         return record, secret
@@ -102,14 +107,15 @@ class Keys:
             ) from error
 
     def revoke(self, key_id: str) -> KeyRecord:
-        """End a key now. Raises InputError where there is none of that id."""
+        """End a key now; one that was revoked keeps the time it was. Raises InputError where there is none of that id."""
         with file_lock(self.path.with_suffix(".lock"), LOCK_SECONDS):
             records = self.records()
             at = next((i for i, r in enumerate(records) if r.key_id == key_id), None)
             if at is None:
                 raise InputError(f"key {key_id}", "there is none", "see adplatform keys list")
-            records[at] = records[at].model_copy(update={"revoked_at": datetime.now(UTC)})
-            self._write(records)
+            if records[at].revoked_at is None:
+                records[at] = records[at].model_copy(update={"revoked_at": datetime.now(UTC)})
+                self._write(records)
         return records[at]
 
     def authenticate(self, secret: str | None, scope: str, now: datetime | None = None) -> KeyRecord:
@@ -136,21 +142,22 @@ class Keys:
             return
         self._looked = time.monotonic()
         try:
-            found = self.path.stat()
-            seen = (found.st_ino, found.st_mtime_ns)
-        except FileNotFoundError:
-            seen = None
-        if seen == self._seen:
-            return
+            found = self.path.stat() if self.path.exists() else None
+            seen = found and (found.st_ino, found.st_size, found.st_mtime_ns)
+            if seen == self._seen:
+                return
+            known = {r.key_id: r for r in self.records()}
+        except SetupError as error:
+            _log.error("the keys of before stay: %s", " ".join(str(error).split()))
+        except OSError as error:
+            _log.error("the keys of before stay, the file cannot be read: %s", error)
+            return  # and look again
+        else:
+            self._known = known
         self._seen = seen
-        try:
-            self._known = {r.key_id: r for r in self.records()}
-        except SetupError:
-            _log.exception("the keys of before stay")
 
     def _write(self, records: list[KeyRecord]) -> None:
-        write_bytes(self.path, _RECORDS.dump_json(records, indent=1))
-        os.chmod(self.path, 0o600)
+        write_bytes(self.path, _RECORDS.dump_json(records, indent=1), mode=0o600)
 
 
 def _hash(secret: str) -> str:

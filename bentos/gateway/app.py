@@ -21,8 +21,10 @@ from adplatform.contracts.targeting import RankRequest, SegmentRanking
 from adplatform.store.decision_log import Idempotency, KeyConflict, Unwritable
 from adplatform.store.judging import judge
 from bentos.agents import called
+from bentos.gateway.deciding import AGENT, UNIFORM
 from bentos.gateway.worker import Worker
 from bentos.http import PathId, Refused, documented, handle_refusals, json_answer, parse
+from bentos.metrics import answered
 
 
 def make_app(worker: Worker) -> FastAPI:
@@ -45,7 +47,9 @@ def _online(app: FastAPI, worker: Worker) -> None:
             made = worker.deciding.decide(asked, datetime.now(UTC))
         except InputError as error:
             raise Refused(404, "unknown", str(error)) from error
-        return json_answer(await _durable(worker.log.record(made.record, _key(request, body))))
+        answer = await _durable(worker.log.record(made.record, _key(request, body)))
+        answered(AGENT, made.policy_version, UNIFORM if made.fallback else None)
+        return json_answer(answer)
 
     summary = "What followed decisions; each event is judged for itself."
 
@@ -86,7 +90,10 @@ def _agents(app: FastAPI, worker: Worker) -> None:
     async def plan(request: Request) -> Response:
         body = await request.body()
         asked = parse(Brief, body)
-        made = (await called(worker.plan, asked)).model_dump_json().encode()
+        planned = await called(worker.plan, asked)
+        for step in planned.trace:
+            answered(step.agent, step.version, step.fallback)
+        made = planned.model_dump_json().encode()
         key = _key(request, body)
         return json_answer(made if key is None else await _durable(worker.log.once(key, made, datetime.now(UTC))))
 

@@ -10,6 +10,7 @@ import pytest
 from adplatform.settings import Settings
 from adplatform.store.keys import Keys, Scope
 from benchmarks.served import Gateway, copied, served
+from tests.bentos.tiny_server import bare, bento, inner, secret, server, tiny_keys  # noqa: F401
 
 
 @pytest.fixture(scope="session")
