@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from adplatform.alerts.commands import alerts
 from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.contracts.tables import TABLES
 from adplatform.settings import REPOSITORY, settings
@@ -28,6 +29,7 @@ app.add_typer(experiment, name="experiment")
 keys = typer.Typer(no_args_is_help=True, help="Keys of those who call the endpoints.")
 app.add_typer(keys, name="keys")
 app.add_typer(upkeep.log, name="log")
+app.add_typer(alerts, name="alerts")
 app.command()(upkeep.explain)
 app.command("delete-user")(upkeep.delete_user)
 console = Console(stderr=True)

@@ -17,4 +17,8 @@ def definitions() -> dg.Definitions:
 
     present = frozenset(settings().dataset.get("tables", TABLES))
     rooms = [landing, targeting, measurement, delivery, creative, orchestration, serving, freshness]
-    return dg.Definitions(asset_checks=[check for room in rooms for check in room.checks(present)])
+    return dg.Definitions(
+        asset_checks=[check for room in rooms for check in room.checks(present)],
+        jobs=[freshness.job(present)],
+        schedules=[freshness.every_morning],
+    )

@@ -11,6 +11,7 @@ from adplatform.settings import settings
 def definitions() -> dg.Definitions:
     """Every asset, job, schedule and sensor of the data set that this home holds."""
     from adplatform.defs import (
+        alerts,
         automation,
         behaviour,
         creative,
@@ -35,7 +36,7 @@ def definitions() -> dg.Definitions:
         ],
         jobs=automation.jobs(present),
         schedules=[automation.nightly_snapshots, automation.nightly_events],
-        sensors=[automation.automation(), automation.dead_runs],
+        sensors=[automation.automation(), automation.dead_runs, alerts.run_alerts, alerts.home_alerts],
         resources={"platform": Platform()},
         executor=dg.in_process_executor,
     )

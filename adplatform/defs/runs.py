@@ -18,6 +18,8 @@ import psutil
 from adplatform.settings import REPOSITORY, Settings, settings
 
 PROCESS_TAG = "adplatform/process"
+KILLED = "its process was killed"
+"""Begins the reason of a run that ``recover`` failed."""
 _OPEN = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -49,7 +51,7 @@ def recover(instance: dg.DagsterInstance) -> list[str]:
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_OPEN)):
         tag = run.tags.get(PROCESS_TAG)
         if tag and not alive(tag):
-            instance.report_run_failed(run, "its process was killed; the run was failed by adplatform at start-up")
+            instance.report_run_failed(run, f"{KILLED}; the run was failed by adplatform at start-up")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             dead.append(run.run_id)
     return dead
