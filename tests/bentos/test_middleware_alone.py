@@ -159,11 +159,12 @@ def test_a_client_that_leaves_at_the_moment_of_its_turn_gives_the_place_on() -> 
 
 def test_who_waits_too_long_is_sent_away_and_holds_no_place_in_the_queue() -> None:
     async def run() -> None:
-        places = Places(1, 1, 0.02)
+        places = Places(1, 1, 0.05)
         assert await places.enter()
         assert not await places.enter()
-        assert not await places.enter()
+        waiting = asyncio.create_task(places.enter())
+        await asyncio.sleep(0)
         places.leave()
-        assert await places.enter()
+        assert await waiting
 
     asyncio.run(run())
