@@ -41,6 +41,17 @@ class Settings(BaseSettings):
     keep_snapshots: int = Field(
         default=3, ge=1, description="So many published user profiles and agent snapshots are kept."
     )
+    drift_budget: float = Field(
+        default=0.003, gt=0, lt=0.5, description="Chance that a day without drift alarms, over all statistics."
+    )
+    retrain_cost: float = Field(default=5.0, ge=0, description="What a training and its review cost, in currency.")
+    retrain_horizon_days: float = Field(
+        default=28.0, gt=0, description="How long a retrained model is expected to pay, in days."
+    )
+    retrains_per_week: int = Field(default=2, ge=0, description="Drift starts at most so many trainings in 7 days.")
+    click_value: float = Field(
+        default=0.25, ge=0, description="What a click is worth, in currency, where the data has no conversion values."
+    )
     automation: bool = Field(default=True, description="Whether declarative automation runs by default.")
     language_model: str = Field(default="packaged", description="'packaged' (SmolLM2), a local path, or a hub name.")
     embedding_model: str = Field(default="packaged", description="'packaged' (MiniLM), a local path, or a hub name.")
@@ -48,6 +59,9 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, description="Worker processes of the gateway.")
     body_limit_bytes: int = Field(default=1 << 20, ge=1024, description="Larger bodies are refused.")
     deadline_ms: float = Field(default=1000, gt=0, description="A request is answered within this, or not at all.")
+    key_requests_per_second: float | None = Field(
+        default=None, gt=0, description="Requests a second of one key in one worker; more are refused with 429."
+    )
     concurrency: int = Field(default=64, ge=1, description="Requests in progress in one worker.")
     queue: int = Field(default=64, ge=0, description="Requests that may wait for a place; more are refused with 503.")
     queue_ms: float = Field(default=20, gt=0, description="How long they wait.")

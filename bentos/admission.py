@@ -53,6 +53,24 @@ class Places:
             self._queue.remove(turn)
 
 
+class Rates:
+    """At most ``per_second`` requests a second of each key, a second's worth at once; None: as many as it likes."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._per_second = per_second
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, key_id: str, now: float) -> bool:
+        """Whether the key may send one more at ``now`` (seconds)."""
+        if self._per_second is None:
+            return True
+        most = max(1.0, self._per_second)
+        left, since = self._left.get(key_id, (most, now))
+        left = min(most, left + (now - since) * self._per_second)
+        self._left[key_id] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+
 class ClientLeft(Exception):
     """Nobody is there to be answered."""
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from adplatform.settings import Settings, settings
 from adplatform.store.keys import KeyRefused, Keys
 from bentos import metrics
-from bentos.admission import ClientLeft, Places, read_body, replayed, too_large
+from bentos.admission import ClientLeft, Places, Rates, read_body, replayed, too_large
 from bentos.refusals import WORDS, Answer, App, Receive, Refusal, Scope, Send, problem, refuse, request_id
 
 __all__ = ["Guard", "freeze", "guard", "problem"]
@@ -55,6 +55,7 @@ class Guard:
         self.limit, self.deadline = config.body_limit_bytes, config.deadline_ms / 1000
         self.body_seconds, self.drain_seconds = config.body_seconds, config.drain_ms / 1000
         self.places = Places(config.concurrency, config.queue, config.queue_ms / 1000)
+        self.rates = Rates(config.key_requests_per_second)
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,6 +140,8 @@ class Guard:
             word = "unauthorized" if error.status == 401 else "forbidden"
             raise Refusal(error.status, word, error.detail) from error
         scope["state"]["key_id"] = key.key_id
+        if not self.rates.take(key.key_id, time.monotonic()):
+            raise Refusal(429, "too_many", f"key {key.key_id} sends more than it may; wait a second", retry=True)
 
     def _json_alone(self, headers: Mapping[bytes, bytes], body: bool) -> None:
         for name in headers:

@@ -16,13 +16,14 @@ Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=IDENTIFI
 """An id that is safe in a path, a header and a log line. Segment ids read ``audience|age band``."""
 
 
-def _no_number(value: object) -> object:
+def _day(value: object) -> object:
     if isinstance(value, int | float):
         raise ValueError("a number is no day; write it as 2026-11-25")
-    return value
+    # Parsed here: behind a validator a strict message would take no text, though JSON has nothing else.
+    return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-Day = Annotated[date, BeforeValidator(_no_number)]
+Day = Annotated[date, BeforeValidator(_day)]
 """A day, as a date or in ISO form; pydantic alone would take a number as seconds since 1970."""
 
 

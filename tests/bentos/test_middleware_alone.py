@@ -12,7 +12,7 @@ import pytest
 from adplatform.contracts.problems import Problem
 from adplatform.settings import Settings
 from adplatform.store.keys import Keys, Scope
-from bentos.admission import Places
+from bentos.admission import Places, Rates
 from bentos.middleware import Guard
 from bentos.refusals import Message
 
@@ -168,3 +168,23 @@ def test_who_waits_too_long_is_sent_away_and_holds_no_place_in_the_queue() -> No
         assert await waiting
 
     asyncio.run(run())
+
+
+def test_a_key_may_send_so_many_requests_a_second_and_no_more_whatever_others_do() -> None:
+    rates = Rates(2.0)
+    assert [rates.take("a", 10.0) for _ in range(3)] == [True, True, False]
+    assert rates.take("b", 10.0)
+    assert not rates.take("a", 10.4)
+    assert rates.take("a", 10.6)
+    assert [rates.take("a", 100.0) for _ in range(3)] == [True, True, False]  # no more than a second's worth is saved
+    assert all(Rates(None).take("a", 0.0) for _ in range(1000))
+
+
+def test_too_many_requests_of_one_key_are_429_and_may_be_tried_again(tmp_path: Path) -> None:
+    caller = Caller(tmp_path)
+    caller.guard.rates = Rates(1.0)
+    first, second = caller(), caller()
+    assert first[0]["status"] == 200
+    assert second[0]["status"] == 429
+    assert (b"retry-after", b"1") in second[0]["headers"]
+    assert Problem.model_validate_json(second[1]["body"]).retry
