@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from adplatform.contracts.alerts import Alert, AlertKind, Severity
+from adplatform.contracts.monitoring import DriftReport
 from adplatform.contracts.promotion import Promotion, Verdict
 
 FRESHNESS_CHECK: Final = "latest_day_is_there"
@@ -187,6 +188,21 @@ def of_history(agent: str, history: Sequence[Promotion], verdict: Verdict | None
         kind=AlertKind.CHAMPION_KEPT, subject=agent, severity=Severity.INFO, title=f"{agent}: the champion stays",
         what=last.reason, since=datetime.fromisoformat(last.at),
         facts={"champion": last.champion, "rejected": verdict.challenger},
+    )  # fmt: skip
+    return Changes((alert,), ())
+
+
+def of_drift(report: DriftReport, now: datetime) -> Changes:
+    """Whether the last day's report alarms."""
+    subject = "behaviour"
+    if not report.alarms:
+        return Changes((), (f"{AlertKind.DRIFT.value}:{subject}",))
+    decision = report.decision
+    alert = Alert(
+        kind=AlertKind.DRIFT, subject=subject, severity=Severity.WARNING,
+        title=f"Drift since {report.alarmed_since or report.day}", what=report.reason, since=now,
+        facts={"day": report.day.isoformat(), "champion": report.champion, "retrain": decision.retrain,
+               "expected_gain": decision.expected_gain, "cost": decision.cost, "why": decision.reason},
     )  # fmt: skip
     return Changes((alert,), ())
 

@@ -6,6 +6,7 @@ A tick costs a query for runs that ended since the last one, their events, and o
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 import dagster as dg
 
@@ -13,12 +14,16 @@ from adplatform import asset_keys as keys
 from adplatform.alerts import rules
 from adplatform.alerts.delivery import deliver
 from adplatform.contracts.errors import AdPlatformError
+from adplatform.contracts.monitoring import DriftReport
 from adplatform.contracts.promotion import Verdict
 from adplatform.defs.run_outcomes import finished, new_runs
 from adplatform.settings import Settings, settings
 from adplatform.state import State
 from adplatform.store.alerts import AlertBook
 from adplatform.training import VERDICTS
+
+DRIFT_REPORT: Final = "drift_report"
+"""Collection of reports by day, as documents; the last day's is looked at."""
 
 
 def apply(book: AlertBook, changes: Iterable[rules.Changes]) -> int:
@@ -83,11 +88,18 @@ def _champions(state: State) -> list[rules.Changes]:
     ]
 
 
+def _drift(state: State) -> list[rules.Changes]:
+    days = state.documents.keys(DRIFT_REPORT)
+    if not days:
+        return []
+    return [rules.of_drift(state.documents.get(DRIFT_REPORT, days[-1], DriftReport), datetime.now(UTC))]
+
+
 def _changes(context: dg.SensorEvaluationContext, config: Settings) -> Iterator[rules.Changes]:
     state = State(config)
     free = shutil.disk_usage(config.home).free / 1e6
     yield rules.of_disk(free, config.disk_reserve_mb, datetime.now(UTC))
-    for look in (lambda: _freshness(context), lambda: _champions(state)):
+    for look in (lambda: _freshness(context), lambda: _champions(state), lambda: _drift(state)):
         yield from _guarded(context, look)
 
 
