@@ -24,8 +24,9 @@ from adplatform.targeting.bandit import LoggingPolicy, Policy, SoftmaxPolicy, lo
 from adplatform.targeting.baseline import BaseRateModel
 from adplatform.targeting.collaborative import InteractionFactors, RankingScore, ranking_score
 from adplatform.targeting.evaluation import evaluate
+from adplatform.targeting.labels import challenge
 from adplatform.targeting.response import Response, ResponseModel, load_response
-from adplatform.targeting.verdicts import policy_verdict, response_verdict
+from adplatform.targeting.verdicts import policy_verdict
 
 HELD_OUT_DAYS: Final = 3
 """Days that no challenger trains on; at the demo's size 30,000 impressions and about 900 clicks."""
@@ -118,7 +119,7 @@ def challenge_response(state: State, threads: int = 2) -> Verdict:
     champion = champion_of(state, "response_model", first)
     model = ResponseModel.fit(train, seed=state.settings.seed, threads=threads)
     incumbent = load_response(state.registry.path("response_model", champion.version))
-    verdict = response_verdict(held_out, model, incumbent)
+    verdict = challenge(train, held_out, model, incumbent)
     metrics = {"trained_through": model.trained_through.isoformat(), **{c.rule: c.figure for c in verdict.checks}}
     challenger = publish(state, "response_model", model.save, state.settings.seed, metrics)
     return judged(state, verdict, challenger, champion)

@@ -8,7 +8,7 @@ rate), and so costs the same at any number of rows. Exposures are drawn from the
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -20,13 +20,11 @@ from adplatform.simulator.exposures import Exposures
 from adplatform.simulator.outcomes import purchase_probability
 from adplatform.simulator.streams import Array, stream
 from adplatform.simulator.traffic import drifted_activity
-from adplatform.simulator.world import drift_effect, drifted_placements, utility
+from adplatform.simulator.world import drift_effect, drifted_placements
 from adplatform.targeting.response import ResponseModel
+from benchmarks.drift_pool import make_pool
 from benchmarks.drift_rows import Decisions, Kept, matrix, statistics
-from benchmarks.drift_world import CAMPAIGNS, Drift, Year
-
-CONTEXTS: Final = 1000
-"""Decisions of a campaign in the pool."""
+from benchmarks.drift_world import Drift, Year
 
 
 class Days(Protocol):
@@ -91,17 +89,14 @@ class DrawnDays:
 
     def __init__(self, year: Year) -> None:
         self.year = year
-        self.pool, self.slot, self._base = _pool(year)
-        p, users = self.pool, year.population
+        self._pool = make_pool(year)
+        self.pool, self.slot = self._pool.rows, self._pool.slot
+        p, users, world = self.pool, year.population, year.world
         self.known = users.consent[p.user]
         self.group = users.group[p.user].astype(np.int64)
         self.row = np.where(self.known, self.group, GROUPS)
         self.activity = users.activity[p.user] / users.activity.sum()
-        world = year.world
         category = world.category[p.campaign]
-        self._odds = utility(
-            world, users, p.user, world.tone[p.creative], world.appeal[p.creative], world.quality[p.creative], category
-        ) + world.hour[p.hour] + world.placement[users.device[p.user], p.placement] + world.position[p.position]  # fmt: skip
         self._taste = drift_effect(world, users)[self.group, p.creative]
         self._buys = purchase_probability(world, users, p.user, category)
         self._moved = (drifted_activity(users) / users.activity)[p.user]
@@ -124,7 +119,7 @@ class DrawnDays:
         t, p = self.year.traffic, self.pool
         on = np.flatnonzero(t.requests[day].sum(axis=0)[p.campaign] > 0)
         c, g = p.campaign[on], self.group[on]
-        rate = self._base[on] * t.requests[day][p.hour[on], c] * t.win[day, c, g]
+        rate = self._pool.base[on] * t.requests[day][p.hour[on], c] * t.win[day, c, g]
         rate = rate * self.year.policy(day)[c, self.row[on], self.slot[on]]
         if drift is not None and drift.kind == "traffic":
             activity = self.year.population.activity
@@ -141,10 +136,11 @@ class DrawnDays:
         count = generator.poisson(rate)
         on, count = on[count > 0], count[count > 0]
         seen = generator.poisson(np.sum([r[on] for r in self.recent], axis=0) if self.recent else np.zeros(len(on)))
-        odds = self._odds[on] + self.year.world.weekday[self.year.weekday[day]]
+        odds = self._pool.odds[on] + self.year.world.weekday[self.year.weekday[day]]
         if drift is not None and drift.kind == "taste":
             odds = odds + drift.size * self._taste[on]
-        clicked = generator.binomial(count, expit(odds) * (1.0 + seen) ** -self.year.config.fatigue)
+        rate = expit(odds) * self._pool.factor[on] * (1.0 + seen) ** -self.year.config.fatigue
+        clicked = generator.binomial(count, rate.clip(max=1.0))
         band = bands(np.where(self.known[on], seen, np.nan))
         rows = Decisions(*(c[on] for c in self.pool))
         propensity = self.year.policy(day)[rows.campaign, self.row[on], self.slot[on]]
@@ -161,43 +157,3 @@ class DrawnDays:
         t, p = self.year.traffic, self.pool
         mean = t.requests[day].sum(axis=0)[p.campaign] * t.win[day, p.campaign, self.group] * self.activity
         self.recent.append((mean * self.year.policy(day)[p.campaign, self.row, self.slot]).astype(np.float32))
-
-
-def _pool(year: Year) -> tuple[Decisions, Array, Array]:
-    """The pool, the slot of each decision's creative, and its weight per expected request of its campaign and hour.
-
-    Users, places and hours are drawn systematically and weighed to the exact shares of groups, placements and positions.
-    """
-    generator, users, world = stream(year.seed, "pool"), year.population, year.world
-    order = np.lexsort((generator.random(users.size), users.consent, users.device, users.region, users.group))
-    reach = np.cumsum(users.activity[order]) / users.activity.sum()
-    mass = np.bincount(users.group, users.activity, minlength=GROUPS) / users.activity.sum()
-    parts, slots, weights = [], [], []
-    for c in range(CAMPAIGNS):
-        u = order[np.searchsorted(reach, (np.arange(CONTEXTS) + generator.random()) / CONTEXTS)]
-        placement, position = (_systematic(generator, w) for w in (world.placement_weight, world.position_weight))
-        hour = generator.permutation(np.arange(CONTEXTS) % 24)
-        weight = np.ones(CONTEXTS)
-        for code, share in (
-            (users.group[u], mass),
-            (placement, world.placement_weight),
-            (position, world.position_weight),
-        ):
-            held = np.bincount(code, weight, minlength=len(share))
-            weight = weight * (share / np.where(held > 0, held, 1.0))[code]
-        weight = weight / np.bincount(hour, weight)[hour]
-        own = np.flatnonzero(year.slots[c] >= 0)
-        each = np.repeat(np.arange(CONTEXTS), len(own))
-        slot = np.tile(own, CONTEXTS)
-        parts.append(
-            Decisions(u[each], np.full(len(each), c), year.slots[c][slot], placement[each], position[each], hour[each])
-        )
-        slots.append(slot)
-        weights.append(weight[each])
-    joined = Decisions(*(np.concatenate(columns).astype(np.int32) for columns in zip(*parts, strict=True)))
-    return joined, np.concatenate(slots), np.concatenate(weights)
-
-
-def _systematic(generator: np.random.Generator, shares: Array) -> Array:
-    at = (np.arange(CONTEXTS) + generator.random()) / CONTEXTS
-    return generator.permutation(np.searchsorted(np.cumsum(shares) / shares.sum(), at).clip(max=len(shares) - 1))

@@ -48,6 +48,28 @@ CLAIMS: dict[str, Entry] = {
         {"events": 1000, "decisions": 50, "kills": 3, "seed": 17},
     ),
     "fuzz": Entry("benchmarks.fuzz_claim", "run", {"examples": 500, "seed": 107}, {"examples": 30, "seed": 18}),
+    "drift": Entry(
+        "benchmarks.drift_claim",
+        "run",
+        {},
+        {
+            "runs": 1,
+            "judged": 60,
+            "retrain_every": 400,
+            "raw": False,
+            "tries_every": 6,
+            "delays_every": 50,
+            "compared": (100_000, 20_000),
+            "worlds": [18],
+            "seed": 5900,
+        },
+    ),
+    "poison": Entry(
+        "benchmarks.poison_claim",
+        "run",
+        {"seeds": list(range(520, 530)), "impressions": 150_000},
+        {"seeds": [19], "impressions": 100_000},
+    ),
 }
 """Claims that make their own data; those of the online part serve a copy of the demo's home. ``leak`` and ``consent``
 read that home: benchmarks/claims_data.py."""
