@@ -31,6 +31,7 @@ OWNER: Final = "ADPLATFORM_SERVE_PROCESS"
 WATCH_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 10.0
 PORT_SECONDS: Final = 10.0
+ALERT_SECONDS: Final = 10.0
 
 
 def command(service: str, port: int) -> list[str]:
@@ -108,8 +109,17 @@ class Services:
             process.wait()
         self.keys.revoke(self._key.key_id)
 
+    def _send_alerts(self) -> None:
+        """What the services raise is sent from here: no daemon of Dagster need run."""
+        from adplatform.alerts.delivery import deliver
+
+        while True:
+            deliver(self.config)
+            time.sleep(ALERT_SECONDS)
+
     def wait(self) -> None:
         """Until Ctrl-C or SIGTERM. Raises SetupError when a service ends by itself: they are meant to stay."""
+        threading.Thread(target=self._send_alerts, name="alerts", daemon=True).start()
         try:
             while all(p.poll() is None for p in self.processes.values()):
                 time.sleep(WATCH_SECONDS)

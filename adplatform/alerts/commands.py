@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from adplatform.contracts.alerts import duration
+from adplatform.contracts.alerts import RUNBOOK, duration
 from adplatform.contracts.errors import InputError
 from adplatform.settings import settings
 
@@ -55,7 +55,7 @@ def alerts_list(json_: JsonFlag = False) -> None:
         waiting = [q.model_dump(mode="json") for q in book.queue]
         sys.stdout.write(json.dumps({"open": rows, "waiting": waiting}, indent=2) + "\n")
         return
-    table = Table("key", "severity", "since", "for", "times", "what", "runbook")
+    table = Table(Column("key", overflow="fold"), "severity", "since", "for", "times", "what")
     now = datetime.now(UTC)
     for key, held in sorted(book.open.items()):
         alert = held.alert
@@ -68,9 +68,10 @@ def alerts_list(json_: JsonFlag = False) -> None:
             lasted,
             times,
             escape(alert.what),
-            alert.runbook,
         )
     out.print(table if book.open else "no alert is open")
+    if book.open:
+        out.print(f"what to do: {RUNBOOK}, the entry of each kind (the word before the colon)", soft_wrap=True)
     if book.queue:
         out.print(f"{len(book.queue)} notices wait for a channel: adplatform alerts test says why", soft_wrap=True)
 

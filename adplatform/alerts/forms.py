@@ -80,10 +80,11 @@ def mail(notice: Notice, sender: str, recipients: tuple[str, ...]) -> EmailMessa
 
 def _times(notice: Notice) -> str:
     since = f"since {notice.alert.since:%Y-%m-%d %H:%M} UTC"
+    times = "" if notice.count == 1 else f", {notice.count} times"
     if notice.state is NoticeState.RESOLVED:
-        return f"{since}, resolved after {notice.lasted}, raised {notice.count} times"
+        return f"{since}, resolved after {notice.lasted}{times}"
     if notice.state is NoticeState.REPEATED:
-        return f"{since}, open for {notice.lasted}, raised {notice.count} times"
+        return f"{since}, open for {notice.lasted}{times}"
     return since
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Final, NamedTuple
 
 from adplatform.contracts.alerts import Alert, AlertKind, Severity
@@ -15,6 +15,7 @@ VERDICT_CHECK: Final = "verdict"
 """A challenger's checks are its verdict; the registry's history tells of it."""
 _DISK: Final = ("disk is full", "No space left on device")
 _LOCK: Final = "another process has held the lock"
+DISK_KEY: Final = f"{AlertKind.DISK_FULL.value}:home"
 RANGE: Final = "..."
 """Between the first and the last partition of a run over several."""
 
@@ -192,31 +193,30 @@ def of_history(agent: str, history: Sequence[Promotion], verdict: Verdict | None
     return Changes((alert,), ())
 
 
-def of_drift(report: DriftReport, now: datetime) -> Changes:
+def of_drift(report: DriftReport) -> Changes:
     """Whether the last day's report alarms."""
     subject = "behaviour"
     if not report.alarms:
         return Changes((), (f"{AlertKind.DRIFT.value}:{subject}",))
-    decision = report.decision
+    decision, since = report.decision, report.alarmed_since or report.day
     alert = Alert(
         kind=AlertKind.DRIFT, subject=subject, severity=Severity.WARNING,
-        title=f"Drift since {report.alarmed_since or report.day}", what=report.reason, since=now,
+        title=f"Drift since {since}", what=report.reason, since=datetime.combine(since, time(), UTC),
         facts={"day": report.day.isoformat(), "champion": report.champion, "retrain": decision.retrain,
                "expected_gain": decision.expected_gain, "cost": decision.cost, "why": decision.reason},
     )  # fmt: skip
     return Changes((alert,), ())
 
 
-def of_disk(free_mb: float, reserve_mb: float, now: datetime) -> Changes:
+def of_disk(free_mb: float, reserve_mb: float, since: datetime) -> Changes:
     """Whether less is free than the reserve; over once a quarter more than the reserve is, so that it does not flap."""
-    subject = "home"
     if free_mb >= reserve_mb * 1.25:
-        return Changes((), (f"{AlertKind.DISK_FULL.value}:{subject}",))
+        return Changes((), (DISK_KEY,))
     if free_mb >= reserve_mb:
         return Changes((), ())
     alert = Alert(
-        kind=AlertKind.DISK_FULL, subject=subject, severity=Severity.ERROR, title="The disk is nearly full",
-        what=f"{free_mb:.0f} MB are free, {reserve_mb:.0f} MB are kept in reserve", since=now,
+        kind=AlertKind.DISK_FULL, subject="home", severity=Severity.ERROR, title="The disk is nearly full",
+        what=f"{free_mb:.0f} MB are free, {reserve_mb:.0f} MB are kept in reserve", since=since,
         facts={"free_mb": round(free_mb, 1)},
     )  # fmt: skip
     return Changes((alert,), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -93,10 +94,10 @@ class OpenAlert(Message):
     """Of the notice that told it first; an answer in a mail thread refers to it."""
     told_at: AwareDatetime
     """When it was told last."""
-    seen_at: AwareDatetime
-    """When it was raised last."""
+    last_since: AwareDatetime
+    """``since`` of what raised it last; the same again is the same occurrence, and not counted."""
     count: Annotated[int, Field(ge=1)]
-    """How often it was raised."""
+    """How often it occurred."""
 
 
 class Notice(Message):
@@ -123,6 +124,14 @@ class Notice(Message):
     def lasted(self) -> str:
         """``seconds`` as a person says it."""
         return duration(self.seconds)
+
+
+def artefact_refused(agent: str, version: str, why: str, now: datetime) -> Alert:
+    """A server could not take ``version``, to which the registry points; what served before serves on."""
+    return Alert(
+        kind=AlertKind.ARTEFACT_REFUSED, subject=agent, severity=Severity.ERROR, since=now,
+        title=f"{agent}: a broken artefact was refused", what=why or "it cannot be loaded", facts={"version": version},
+    )  # fmt: skip
 
 
 def duration(seconds: float) -> str:

@@ -37,7 +37,7 @@ def apply(book: AlertBook, changes: Iterable[rules.Changes]) -> int:
 
 def _tell(config: Settings, changes: Iterable[rules.Changes]) -> dg.SkipReason:
     book = AlertBook.of(config)
-    made = apply(book, changes)
+    made = apply(book, changes) + len(book.remind())
     bad = [f"{o.channel}: {o.problem}" for o in deliver(config, book) if not o.ok]
     return dg.SkipReason(f"{made} notices" + (f"; not sent by {'; '.join(bad)}" if bad else ""))
 
@@ -92,13 +92,14 @@ def _drift(state: State) -> list[rules.Changes]:
     days = state.documents.keys(DRIFT_REPORT)
     if not days:
         return []
-    return [rules.of_drift(state.documents.get(DRIFT_REPORT, days[-1], DriftReport), datetime.now(UTC))]
+    return [rules.of_drift(state.documents.get(DRIFT_REPORT, days[-1], DriftReport))]
 
 
 def _changes(context: dg.SensorEvaluationContext, config: Settings) -> Iterator[rules.Changes]:
     state = State(config)
     free = shutil.disk_usage(config.home).free / 1e6
-    yield rules.of_disk(free, config.disk_reserve_mb, datetime.now(UTC))
+    held = AlertBook.of(config).read().open.get(rules.DISK_KEY)
+    yield rules.of_disk(free, config.disk_reserve_mb, held.last_since if held else datetime.now(UTC))
     for look in (lambda: _freshness(context), lambda: _champions(state), lambda: _drift(state)):
         yield from _guarded(context, look)
 

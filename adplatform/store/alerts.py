@@ -95,7 +95,7 @@ class AlertBook:
             return Book()
 
     def raise_(self, alert: Alert, now: datetime | None = None) -> Notice | None:
-        """Open the alert, or count it where it is open; the notice, where one is due.
+        """Open the alert, or count it where it is open and occurred again; the notice, where one is due.
 
         One is due the first time, when it became worse, and every ``repeat`` while it is raised again (info: never).
         Raises nothing: where the book can't be kept, this process remembers, and ``loose`` has the notice.
@@ -130,6 +130,13 @@ class AlertBook:
         if notice:
             self._write_log(notice)
         return notice
+
+    def remind(self, now: datetime | None = None) -> list[Notice]:
+        """Tell again what is open and was told longer ago than ``repeat`` (info: never). Raises nothing."""
+        now = now or datetime.now(UTC)
+        due = [held for held in self.read().open.values() if now - held.told_at >= self.repeat]
+        told = [self.raise_(held.alert.model_copy(update={"since": held.last_since}), now) for held in due]
+        return [notice for notice in told if notice]
 
     def loose(self) -> list[Notice]:
         """Notices that could not be queued since the last call; the caller sends them as well as it can."""
@@ -167,11 +174,16 @@ class AlertBook:
 
     def _opened(self, held: OpenAlert | None, alert: Alert, now: datetime) -> tuple[Notice | None, OpenAlert]:
         if held is None:
-            first = OpenAlert(alert=alert, notice_id=uuid.uuid4().hex, told_at=now, seen_at=now, count=1)
+            first = OpenAlert(alert=alert, notice_id=uuid.uuid4().hex, told_at=now, last_since=alert.since, count=1)
             return _notice(NoticeState.RAISED, first, now), first
         since = min(alert.since, held.alert.since)
+        again = alert.since != held.last_since
         known = held.model_copy(
-            update={"alert": alert.model_copy(update={"since": since}), "seen_at": now, "count": held.count + 1}
+            update={
+                "alert": alert.model_copy(update={"since": since}),
+                "last_since": alert.since,
+                "count": held.count + again,
+            }
         )
         order = list(Severity)
         worse = order.index(alert.severity) > order.index(held.alert.severity)

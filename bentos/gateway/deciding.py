@@ -55,12 +55,13 @@ class Made(NamedTuple):
 
 @dataclass
 class Deciding:
-    """Chooses creatives. ``refused`` hears of an artefact that could not be taken."""
+    """Chooses creatives. ``refused`` hears of an artefact that could not be taken, ``taken`` when the champion serves."""
 
     registry: Registry
     library: Callable[[], Mapping[str, CreativeAttributes]]
     profiles: ProfileSource
     refused: Callable[[str, str], None] = lambda version, why: _log.error("%s is refused: %s", version, why)
+    taken: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.serving = Serving(UNIFORM, UniformPolicy())
@@ -76,7 +77,10 @@ class Deciding:
         version = "?"
         try:
             champion = self.registry.champion(AGENT)
-            if champion is None or champion.version == self.serving.version:
+            if champion is None:
+                return False
+            if champion.version == self.serving.version:
+                self.taken()
                 return False
             version = champion.version
             self.serving = Serving(version, load_policy(self.registry.path(AGENT, version)))
@@ -86,6 +90,7 @@ class Deciding:
         finally:
             self._seen = seen
         _log.info("policy %s serves", version)
+        self.taken()
         return True
 
     def decide(self, asked: DecideRequest, at: datetime) -> Made:

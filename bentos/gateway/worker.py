@@ -12,12 +12,14 @@ import httpx
 from pydantic import BaseModel
 
 from adplatform.assembly import budget_agent, orchestrated, word_first
+from adplatform.contracts.alerts import AlertKind, artefact_refused
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.errors import AdPlatformError
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.inputs import AgentInputs, published
 from adplatform.serve import AGENT_SERVICES
 from adplatform.settings import Settings, settings
+from adplatform.store.alerts import AlertBook
 from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail
 from adplatform.store.library import Library
@@ -26,7 +28,7 @@ from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from bentos.agents import Held
 from bentos.gateway.clients import SECONDS, RemoteAgent
-from bentos.gateway.deciding import Deciding
+from bentos.gateway.deciding import AGENT, Deciding
 from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
@@ -51,7 +53,10 @@ class Worker:
         self.log = DecisionLog(config.decisions).__enter__()
         self.tail = Tail(config.decisions)
         self.profiles, self.library = Profiles(config.profiles), Library(config.landing)
-        self.deciding = Deciding(self.registry, lambda: self.library.creatives, self.profiles)
+        self.alerts = AlertBook.of(config)
+        self.deciding = Deciding(
+            self.registry, lambda: self.library.creatives, self.profiles, refused=self._refused, taken=self._taken
+        )
         self.inputs = Held(Snapshots(config.snapshots).mark, self._published)
         key = config.service_key.get_secret_value() if config.service_key else ""
         self.urls = {agent: f"http://127.0.0.1:{config.agent_port + i}" for i, agent in enumerate(AGENT_SERVICES)}
@@ -94,6 +99,13 @@ class Worker:
         )  # fmt: skip
         word_first(machine, brief, self.config.seed, self.config.copy_seconds)
         return machine.plan(brief, seed=self.config.seed)
+
+    def _refused(self, version: str, why: str) -> None:
+        _log.error("%s is refused: %s", version, why)
+        self.alerts.raise_(artefact_refused(AGENT, version, why, datetime.now(UTC)))
+
+    def _taken(self) -> None:
+        self.alerts.resolve(f"{AlertKind.ARTEFACT_REFUSED.value}:{AGENT}")
 
     def _published(self) -> AgentInputs:
         found = published(self.config.snapshots)

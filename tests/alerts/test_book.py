@@ -31,8 +31,10 @@ def states(home: Path) -> list[str]:
 def test_an_alert_is_told_once_counted_and_told_when_it_is_over(tmp_path: Path) -> None:
     book = AlertBook(tmp_path)
     assert book.raise_(alert(), NOON) is not None
-    for _ in range(5):
-        assert AlertBook(tmp_path).raise_(alert(), NOON + HOUR) is None  # each a process that was started anew
+    for n in range(5):
+        later = alert(since=NOON + n * HOUR + HOUR)
+        assert AlertBook(tmp_path).raise_(later, NOON + HOUR) is None  # each a process that was started anew
+        assert AlertBook(tmp_path).raise_(later, NOON + HOUR) is None  # looked at again: the same occurrence
     over = AlertBook(tmp_path).resolve(alert().key, NOON + 3 * HOUR + timedelta(minutes=20))
     assert over is not None
     assert (over.count, over.lasted, over.thread_id) == (6, "3 h 20 min", lines(tmp_path)[0]["notice_id"])
@@ -46,6 +48,14 @@ def test_one_that_stays_open_is_told_again_after_the_repeat_time_and_not_before(
     told = [h for h in range(73) if book.raise_(alert(), NOON + h * HOUR)]
     assert told == [0, 24, 48, 72]
     assert states(tmp_path) == ["raised", *["repeated"] * 3]
+
+
+def test_what_nobody_raises_again_is_told_again_while_it_is_open(tmp_path: Path) -> None:
+    book = AlertBook(tmp_path, repeat=timedelta(hours=24))
+    book.raise_(alert(), NOON)
+    book.raise_(alert("news", severity=Severity.INFO), NOON)
+    assert [len(book.remind(NOON + h * HOUR)) for h in (1, 23, 24, 25, 48)] == [0, 0, 1, 0, 1]
+    assert book.read().open[alert().key].count == 1
 
 
 def test_what_is_only_good_to_know_is_not_repeated(tmp_path: Path) -> None:
@@ -72,12 +82,13 @@ def test_after_it_was_over_the_same_trouble_is_a_new_alert(tmp_path: Path) -> No
 
 MANY = """
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from adplatform.store.alerts import AlertBook
 from tests.alerts.sinks import alert
 book = AlertBook(Path(sys.argv[1]), ["webhook"])
 for n in range(40):
-    book.raise_(alert())
+    book.raise_(alert(since=datetime.now(UTC)))
     book.raise_(alert(f"{sys.argv[2]}-{n}"))
 """
 
