@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
         with instance(config) as found:
             _materialize_all(stages, found, loaded, config, wanted.campaigns)
             online = None
-            if loaded["name"] == "simulated" and not stages.failures:
+            if _reaches_today(loaded) and not stages.failures:
                 online = _online(stages, found, loaded, config)
         claims = _claims(stages, config, loaded) if wanted.claims and not stages.failures else []
         with stages.stage("report"):
@@ -136,6 +136,12 @@ def _materialize_all(
         for number, campaign in enumerate(campaigns):
             run(f"campaign {campaign}", per_campaign, campaign)
             advance((number + 1) / len(campaigns))
+
+
+def _reaches_today(loaded: dict[str, Any]) -> bool:
+    """Whether the market's data ends yesterday, so that what is decided today follows it without a gap."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    return bool(loaded["name"] == "simulated" and loaded["last_day"] == yesterday.isoformat())
 
 
 def _online(
