@@ -107,9 +107,9 @@ def test_the_first_bad_row_is_named_when_there_are_several(landing: Landing, tmp
 def test_a_missing_value_is_refused_where_the_contract_wants_one(
     landing: Landing, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
-    line = refused(landing, "impressions", write(tmp_path / "a", "impressions", with_row_7(user_id=None)))
+    line = refused(landing, "impressions", write(tmp_path / "a", "impressions", with_row_7(creative_id=None)))
     assert "row 7" in line
-    assert "column user_id: a value is missing" in line
+    assert "column creative_id: a value is missing" in line
 
 
 def test_a_timestamp_too_far_ahead_is_refused(landing: Landing, tmp_path: Path) -> None:
