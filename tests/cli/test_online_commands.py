@@ -185,6 +185,7 @@ def plant(state: State, demo_home: Path, user: str) -> list[str]:
         "user_id,consent\n" + "".join(f"{r['user_id']},{r['consent']}\n" for r in delivered)
     )
     made = decide(state, user, 5)
+    decide(state, None, 2)  # a day on which nobody else saw an ad would be left empty, and the marts' check says so
     with DecisionLog(state.settings.decisions) as log:
         bad = {"event_id": "x", "kind": "view", "user_id": user}
         log.accept([judge(bad, NOW)], NOW).result(5)
@@ -255,7 +256,8 @@ def others(state: State, user: str) -> dict[str, Any]:
         found[name] = sum(r["user_id"] != user for r in rows)
     for name in ("fct_impressions", "user_features", "training_examples", "dim_users"):
         if name in ("user_features", "dim_users"):
-            sql = f"select count(*) as n from {name} where user_id <> '{user}'"
+            day = " and feature_day <= date '2026-11-20'" if name == "user_features" else ""  # the demo's last day
+            sql = f"select count(*) as n from {name} where user_id <> '{user}'{day}"
         else:
             sql = f"select count(*) as n from {name} where user_id is distinct from '{user}' and event_day < current_date - 2"
         found[name] = state.warehouse.read(sql)["n"][0].as_py()
