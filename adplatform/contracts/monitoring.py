@@ -51,6 +51,15 @@ class RetrainDecision(Message):
     reason: str
 
 
+class DriftDay(Message):
+    """One day in short."""
+
+    day: date
+    strongest: dict[DriftKind, float]
+    """Largest z over its limit, by kind; 1 is where it begins to alarm, if the effect is large enough too."""
+    alarms: tuple[str, ...]
+
+
 class DriftReport(Message):
     """Drift of one day."""
 
@@ -63,6 +72,8 @@ class DriftReport(Message):
     """Chance that a day without drift alarms, over all statistics."""
     statistics: tuple[DriftStatistic, ...]
     decision: RetrainDecision
+    recent: tuple[DriftDay, ...]
+    """The last days, this one included, oldest first."""
     alarmed_since: date | None
     """First of the consecutive days that alarmed, None when this one does not."""
 

@@ -33,6 +33,8 @@ SLOPE_FLOOR: Final = 0.25
 SPREAD_FLOOR: Final = 0.15
 """Relative standard deviation of clicks over expected between audiences."""
 CONVERSION_FLOOR: Final = 0.20
+LEVEL: Final = "clicks over predicted clicks"
+SLOPE: Final = "slope of clicks on the model's score"
 UNEVEN: Final = "unevenness of clicks over predicted clicks by audience and creative"
 BOTH: Final = "slope and unevenness together"
 PARTS: Final = {DriftKind.POPULATION: 0.15, DriftKind.CALIBRATION: 0.65, DriftKind.REWARD: 0.2}
@@ -67,9 +69,9 @@ def judge_day(
 ) -> list[Alarm]:
     """The last of ``days`` (stacked, the rest is its reference) by every statistic.
 
-    ``levels`` names each population feature's levels, ``library`` says what the creatives are, ``budget`` is
-    the chance of any alarm on a day without drift: ``PARTS`` of it for each kind, parted within by ``_weight`` (Bonferroni).
-    """  # fmt: skip
+    ``levels`` names each population feature's levels, ``library`` says what the creatives are, ``budget`` is the chance
+    of any alarm on a day without drift: ``PARTS`` of it for each kind, parted within by ``_weight`` (Bonferroni).
+    """
     days, library = _on_air(days, library)
     found = [
         *_population(days, weekday, levels),
@@ -136,12 +138,10 @@ def _population(days: Day, weekday: NDArray[Any], levels: Mapping[str, Sequence[
         usual = table[:-1].sum(axis=(0, 1)) / max(total[:-1].sum(), 1.0)
         share = table[-1].sum(axis=0) / total[-1].sum()
         for code, level in enumerate(levels[feature]):
-            if max(usual[code], share[code]) < SMALLEST_SHARE:
+            # A level that was never seen has no ratio: it alarms by what it took from the levels that were.
+            if usual[code] == 0 or max(usual[code], share[code]) < SMALLEST_SHARE:
                 continue
             name = f"{feature} = {level}"
-            if usual[code] == 0:
-                # A level that was never seen has no ratio: it alarms by what it took from the levels that were.
-                continue
             deviations = ratio_deviations(table[:, :, code], total, group, share=True)
             now = 1 + float(deviations.value[-1])
             yield _ratio(DriftKind.POPULATION, name, deviations, weekday, SHARE_FLOOR, share[code] / max(now, 1e-9))
@@ -156,9 +156,9 @@ def _calibration(days: Day, weekday: NDArray[Any], library: Library) -> Iterator
     clicks, predicted = days.clicks_by_exposure, days.predicted_by_exposure * part
     group = np.repeat(library.campaign, clicks.shape[2])
     level = ratio_deviations(_flat(clicks), _flat(predicted), group)
-    yield _ratio(kind, "clicks over predicted clicks", level, weekday, CLICKS_FLOOR)
+    yield _ratio(kind, LEVEL, level, weekday, CLICKS_FLOOR)
     slope = slope_deviations(days.clicks_by_score, days.predicted_by_score * part, SCORES)
-    told = _ratio(kind, "slope of clicks on the model's score", slope, weekday, SLOPE_FLOOR)
+    told = _ratio(kind, SLOPE, slope, weekday, SLOPE_FLOOR)
     yield told
     clicks, predicted = days.clicks_by_audience, days.predicted_by_audience * part
     spreads = [spread_deviations(_by(clicks, code), _by(predicted, code)) for code in library]
