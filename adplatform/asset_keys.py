@@ -26,6 +26,8 @@ MARTS: Final = (
     "campaign_daily",
     "experiment_daily",
     "feature_drift",
+    "drift_statistics_daily",
+    "reward_statistics_daily",
 )
 
 COPY_MODEL: Final = "copy_model"
@@ -57,6 +59,8 @@ USER_PROFILES: Final = "user_profiles"
 AGENT_SNAPSHOT: Final = "agent_snapshot"
 PUBLISHED: Final = (USER_PROFILES, AGENT_SNAPSHOT)
 """What the endpoints read."""
+
+DRIFT_REPORT: Final = "drift_report"
 
 AGENTS: Final = ("response_model", "bandit_policy", "budget_policy")
 """Agents with a challenger and a champion in the registry."""

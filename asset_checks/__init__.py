@@ -13,10 +13,20 @@ from adplatform.settings import settings
 
 def definitions() -> dg.Definitions:
     """All checks of the data set that this home holds."""
-    from asset_checks import creative, delivery, freshness, landing, measurement, orchestration, serving, targeting
+    from asset_checks import (
+        creative,
+        delivery,
+        drift,
+        freshness,
+        landing,
+        measurement,
+        orchestration,
+        serving,
+        targeting,
+    )
 
     present = frozenset(settings().dataset.get("tables", TABLES))
-    rooms = [landing, targeting, measurement, delivery, creative, orchestration, serving, freshness]
+    rooms = [landing, targeting, measurement, delivery, creative, orchestration, serving, drift, freshness]
     return dg.Definitions(
         asset_checks=[check for room in rooms for check in room.checks(present)],
         jobs=[freshness.job(present)],

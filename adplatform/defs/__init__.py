@@ -19,6 +19,7 @@ def definitions() -> dg.Definitions:
         delivery,
         landing,
         measurement,
+        monitoring,
         orchestration,
         serving,
         targeting,
@@ -26,7 +27,7 @@ def definitions() -> dg.Definitions:
     from adplatform.defs.resources import Platform
 
     present = frozenset(settings().dataset.get("tables", TABLES))
-    subjects = [targeting, measurement, delivery, creative, orchestration, serving]
+    subjects = [targeting, measurement, delivery, creative, orchestration, serving, monitoring]
     return dg.Definitions(
         assets=[
             *landing.assets(present),
@@ -36,7 +37,7 @@ def definitions() -> dg.Definitions:
         ],
         jobs=automation.jobs(present),
         schedules=[automation.nightly_snapshots, automation.nightly_events],
-        sensors=[automation.automation(), automation.dead_runs, alerts.run_alerts, alerts.home_alerts],
+        sensors=[automation.automation(), automation.dead_runs, monitoring.retrain_sensor(), alerts.run_alerts, alerts.home_alerts],
         resources={"platform": Platform()},
         executor=dg.in_process_executor,
     )

@@ -19,6 +19,8 @@ MARTS = {
     "user_creative_exposures": "user_id, creative_id, feature_day", "training_examples": "impression_id",
     "segment_performance": "segment_id, creative_id, campaign_id", "campaign_daily": "campaign_id, budget_day",
     "experiment_daily": "experiment_id, arm, day", "feature_drift": "event_day, feature",
+    "drift_statistics_daily": "event_day, campaign_id, feature, level",
+    "reward_statistics_daily": "event_day, creative_id, placement, exposure_band",
 }  # fmt: skip
 """Marts and their keys."""
 

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from adplatform.monitoring.statistics import (
+    BANDS,
+    EXPOSURE_EDGES,
+    LARGEST_WEIGHT,
+    POPULATION,
     Scored,
+    bands,
     calibration_tables,
 )
 
 MARTS = Path(__file__).resolve().parents[2] / "dbt_project" / "models" / "marts"
+
+
+def test_bands_are_those_of_the_mart() -> None:
+    assert bands(np.array([0, 1, 2, 3, 5, 6, 11, 12, 500, np.nan])).tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, BANDS - 1]
+    sql = (MARTS / "reward_statistics_daily.sql").read_text()
+    assert tuple(map(int, re.findall(r"creative_exposures_7d < (\d+)", sql))) == EXPOSURE_EDGES
+    assert float(re.search(r"largest_weight = (\d+)", sql).group(1)) == LARGEST_WEIGHT
+
+
+def test_the_mart_counts_the_features_that_are_judged() -> None:
+    sql = (MARTS / "drift_statistics_daily.sql").read_text()
+    assert tuple(re.findall(r"^    '(\w+)': ", sql, flags=re.M)) == POPULATION
 
 
 def test_equal_rows_as_one_give_the_tables_of_the_rows() -> None:
