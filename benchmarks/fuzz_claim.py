@@ -7,25 +7,17 @@ than users) and names that the data must know are in no schema.
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import httpx
 
-from adplatform import batch, inputs
 from adplatform.contracts.claims import Claim
-from adplatform.contracts.errors import AdPlatformError
-from adplatform.settings import REPOSITORY, Settings
-from adplatform.state import State
-from benchmarks.served import free_port, scratch
+from benchmarks.served import all_served, scratch
 
 SPECIFICATION: Final = "/openapi.json"
 EVERY_CHECK: Final = ("^/v1/(decide|events|experiments)", ())
@@ -41,7 +33,8 @@ def run(
 
     The twin asks for a body field that no answer has: schemathesis must find that.
     """
-    with scratch(source) as (home, key), all_services(home, key) as client:
+    with scratch(source) as (home, key), all_served(home, key) as (_, clients):
+        client = clients["gateway"]
         page = client.get(SPECIFICATION)
         specification = home / "openapi.json"
         specification.write_bytes(page.content)
@@ -95,37 +88,3 @@ def schemathesis(
     ]  # fmt: skip
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=specification.parent)
     return Fuzzed(ran.stdout + ran.stderr, ran.returncode)
-
-
-@contextmanager
-def all_services(home: Path, key: str) -> Iterator[httpx.Client]:
-    """``adplatform serve`` of a home whose agent snapshot is published, and a client of its gateway."""
-    state = State(Settings(home=home))
-    inputs.publish(state.settings.snapshots, batch.agent_inputs(state), 1)
-    port, log = free_port(), home / "logs" / "services.log"
-    first = free_port()
-    env = {**os.environ, "ADPLATFORM_HOME": str(home), "ADPLATFORM_AGENT_PORT": str(first)}
-    command = [sys.executable, "-m", "adplatform.cli", "serve", "--port", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=out, stderr=out)
-    try:
-        headers = {"authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
-            _wait(client, process, log)
-            yield client
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the gateway answers, and the services behind it."""
-    deadline = time.monotonic() + START_SECONDS
-    ranked = {"creatives": [{"creative_id": "none"}], "limit": 1}
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(httpx.TransportError):
-            answers = [client.get("/v1/experiments/none"), client.post("/v1/segments/rank", json=ranked)]
-            if all(a.status_code != 503 for a in answers):
-                return
-        time.sleep(0.2)
-    raise AdPlatformError(f"the services did not start: {log.read_text()[-2000:]}")

@@ -7,10 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +20,10 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 
+from adplatform import batch, inputs
 from adplatform.contracts.errors import AdPlatformError, SetupError
 from adplatform.publishing import publish_profiles
-from adplatform.serve import GATEWAY, command, wait_for_port
+from adplatform.serve import AGENT_SERVICES, GATEWAY, command, wait_for_port
 from adplatform.settings import REPOSITORY, Settings, settings
 from adplatform.state import State
 from adplatform.store.keys import Keys, Scope
@@ -64,6 +66,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports(many: int) -> int:
+    """The first of so many neighbouring ports that were free a moment ago."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack, suppress(OSError, OverflowError):
+            for offset in range(many):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", first + offset))
+            return first
+
+
 def copied(source: Path, target: Path) -> Path:
     """A copy that can be served, with its profiles published. Raises SetupError where ``source`` holds no data."""
     if not (source / "warehouse.duckdb").exists():
@@ -82,22 +94,24 @@ def scratch(source: Path | None = None) -> Iterator[tuple[Path, str]]:
 
 
 @contextmanager
-def served(home: Path, key: str, port: int | None = None, **environment: str) -> Iterator[Gateway]:
-    """Serve ``home``; the whole process group is ended when the context is left."""
-    port = port or free_port()
+def group(
+    start: Sequence[str], port: int, log: Path, key: str, environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    """A server as a process group of its own, and a client with ``key`` once it is ready.
+
+    The group is ended when the context is left: SIGTERM, then SIGKILL. Raises AdPlatformError, with the end of its log,
+    where it does not become ready.
+    """
     wait_for_port(port)
-    log = home / "logs" / f"gateway-{port}.log"
-    log.parent.mkdir(exist_ok=True)
-    env = {**os.environ, "ADPLATFORM_HOME": str(home), **environment}
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command(GATEWAY, port), cwd=REPOSITORY, env=env, stdout=out, stderr=out, start_new_session=True
+            start, cwd=REPOSITORY, env={**os.environ, **environment}, stdout=out, stderr=out, start_new_session=True
         )
-    headers = {"authorization": f"Bearer {key}"}
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-            wait_until_ready(client, process, log)
-            yield Gateway(home, process, client, log)
+        with client_of(port, key) as client:
+            wait_until_ready([client], process, log)
+            yield process, client
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
@@ -106,12 +120,63 @@ def served(home: Path, key: str, port: int | None = None, **environment: str) ->
                 process.wait(10)
 
 
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
-    """Until the gateway is ready. Raises AdPlatformError, with the end of its log, where it does not become so."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(httpx.TransportError):
-            if client.get("/readyz").status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AdPlatformError(f"the gateway did not start: {log.read_text()[-2000:]}")
+@contextmanager
+def served(home: Path, key: str, port: int | None = None, **environment: str) -> Iterator[Gateway]:
+    """The gateway of ``home``, alone."""
+    port = port or free_port()
+    log = home / "logs" / f"gateway-{port}.log"
+    with group(command(GATEWAY, port), port, log, key, {"ADPLATFORM_HOME": str(home), **environment}) as (
+        process,
+        client,
+    ):
+        yield Gateway(home, process, client, log)
+
+
+@contextmanager
+def all_served(home: Path, key: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, httpx.Client]]]:
+    """``adplatform serve`` of ``home``, its agents' inputs published first; a client of each service by its name.
+
+    It is asked to end when the context is left, and must.
+    """
+    state = State(Settings(home=home))
+    inputs.publish(state.settings.snapshots, batch.agent_inputs(state), 3)
+    port, first, log = free_port(), free_ports(len(AGENT_SERVICES)), home / "logs" / "services.log"
+    env = {**os.environ, "ADPLATFORM_HOME": str(home), "ADPLATFORM_AGENT_PORT": str(first)}
+    start = [sys.executable, "-m", "adplatform.cli", "serve", "--port", str(port)]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        process = subprocess.Popen(start, env=env, cwd=REPOSITORY, stdout=out, stderr=out)
+    ports = {"gateway": port, **{name: first + i for i, name in enumerate(AGENT_SERVICES)}}
+    try:
+        with ExitStack() as stack:
+            clients = {name: stack.enter_context(client_of(at, key)) for name, at in ports.items()}
+            wait_until_ready(list(clients.values()), process, log)
+            yield process, clients
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def client_of(port: int, key: str) -> httpx.Client:
+    """A client of a loopback port, with a key."""
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
+
+
+def wait_until_ready(
+    clients: Sequence[httpx.Client], process: subprocess.Popen[bytes], log: Path, seconds: float = 90
+) -> None:
+    """Until all are ready. Raises AdPlatformError, with the end of the log, where they do not become so."""
+    deadline, open_ = time.monotonic() + seconds, list(clients)
+    while open_ and time.monotonic() < deadline and process.poll() is None:
+        open_ = [client for client in open_ if not ready(client)]
+        time.sleep(0.05 if open_ else 0)
+    if open_:
+        raise AdPlatformError(f"it did not start: {log.read_text()[-4000:]}")
+
+
+def ready(client: httpx.Client) -> bool:
+    """Whether the server says so."""
+    with suppress(httpx.TransportError):
+        return bool(client.get("/readyz").status_code == 200)
+    return False

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import aiohttp
-import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,9 +24,8 @@ import pyarrow.parquet as pq
 
 from adplatform.contracts.claims import BenchmarkReport, Claim, Row
 from adplatform.serve import GATEWAY, command
-from adplatform.settings import REPOSITORY
 from adplatform.store.atomic import write_parquet
-from benchmarks.served import free_port, scratch, wait_until_ready
+from benchmarks.served import free_port, group, scratch
 
 CANDIDATES: Final = (1, 10, 100)
 CONNECTIONS: Final = 8
@@ -206,6 +201,7 @@ def _known(home: Path) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def _all(home: Path, key: str) -> Iterator[list[Server]]:
+    ports = {name: free_port() for name in ("gateway", "bento echo", "starlette echo")}
     uvicorn = [
         sys.executable,
         "-m",
@@ -215,33 +211,14 @@ def _all(home: Path, key: str) -> Iterator[list[Server]]:
         "warning",
         "--no-access-log",
     ]
-    ports = {name: free_port() for name in ("gateway", "bento echo", "starlette echo")}
     started = {
         "gateway": command(GATEWAY, ports["gateway"]),
         "bento echo": command("benchmarks.echo_service:Echo", ports["bento echo"]),
         "starlette echo": [*uvicorn, "--port", str(ports["starlette echo"])],
     }
-    processes: list[subprocess.Popen[bytes]] = []
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    env: dict[str, Any] = {**os.environ, "ADPLATFORM_HOME": str(home)}
-    try:
-        servers = []
-        for name, made in started.items():
-            port, log = ports[name], home / "logs" / f"{name.replace(' ', '-')}.log"
-            log.parent.mkdir(exist_ok=True)
-            with log.open("wb") as out:
-                process = subprocess.Popen(
-                    made, cwd=REPOSITORY, env=env, stdout=out, stderr=out, start_new_session=True
-                )
-            processes.append(process)
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-                wait_until_ready(client, process, log)
-            servers.append(Server(name, f"http://127.0.0.1:{port}/v1/decide", headers))
-        yield servers
-    finally:
-        for process in processes:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(5)
+    with ExitStack() as stack:
+        for name, start in started.items():
+            log = home / "logs" / f"{name.replace(' ', '-')}.log"
+            stack.enter_context(group(start, ports[name], log, key, {"ADPLATFORM_HOME": str(home)}))
+        yield [Server(name, f"http://127.0.0.1:{port}/v1/decide", headers) for name, port in ports.items()]

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
+import bentoml
 from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -15,7 +16,9 @@ from starlette.responses import Response
 
 from adplatform.contracts.base import Message
 from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.serve import end_with_parent
 from bentos.http import Refused, documented, handle_refusals, json_answer, parse
+from bentos.middleware import freeze
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.5
@@ -70,6 +73,23 @@ class Held(Generic[T]):
                 self.refresh()
 
         threading.Thread(target=run, daemon=True).start()
+
+
+class AgentService:
+    """Base of an agent's service: holds what was published, takes what is published since, ends with its parent."""
+
+    held: ClassVar[Held[Any]]
+
+    def __init__(self) -> None:
+        end_with_parent()
+        self._stop = threading.Event()
+        self.held.watch(self._stop)
+        freeze()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """End the watch."""
+        self._stop.set()
 
 
 class Version(Message):

@@ -37,7 +37,13 @@ def definitions() -> dg.Definitions:
         ],
         jobs=automation.jobs(present),
         schedules=[automation.nightly_snapshots, automation.nightly_events],
-        sensors=[automation.automation(), automation.dead_runs, monitoring.retrain_sensor(), alerts.run_alerts, alerts.home_alerts],
+        sensors=[
+            automation.automation(),
+            automation.dead_runs,
+            monitoring.retrain_sensor(),
+            alerts.run_alerts,
+            alerts.home_alerts,
+        ],
         resources={"platform": Platform()},
         executor=dg.in_process_executor,
     )

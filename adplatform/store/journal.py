@@ -16,6 +16,8 @@ from adplatform.store.atomic import sync_directory, write_new
 
 JOURNAL = ".journal.json"
 STAGING = ".staging"
+REMOVED = "-"
+"""Before the number of an entry whose file goes."""
 
 
 def pending(root: Path) -> bool:
@@ -23,8 +25,8 @@ def pending(root: Path) -> bool:
     return (root / JOURNAL).exists()
 
 
-def commit(root: Path, files: Mapping[str, bytes | memoryview]) -> None:
-    """Put ``files`` (path relative to ``root`` -> content) in place, all or none.
+def commit(root: Path, files: Mapping[str, bytes | memoryview | None]) -> None:
+    """Put ``files`` (path relative to ``root`` -> content, None to remove it) in place, all or none.
 
     Raises OSError when the disk is full; then nothing has changed.
     """
@@ -34,8 +36,9 @@ def commit(root: Path, files: Mapping[str, bytes | memoryview]) -> None:
     try:
         for number, (name, content) in enumerate(files.items()):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            write_new(staging / str(number), content)
-            entries[str(number)] = name
+            if content is not None:
+                write_new(staging / str(number), content)
+            entries[str(number) if content is not None else f"{REMOVED}{number}"] = name
         write_new(staging / JOURNAL, json.dumps(entries).encode())
         sync_directory(staging)
         sync_directory(root)
@@ -60,7 +63,9 @@ def _roll_forward(root: Path) -> None:
     entries: dict[str, str] = json.loads((root / JOURNAL).read_text())
     for number, name in entries.items():
         staged = root / STAGING / number
-        if staged.exists():
+        if number.startswith(REMOVED):
+            (root / name).unlink(missing_ok=True)
+        elif staged.exists():
             os.replace(staged, root / name)
     for directory in {(root / name).parent for name in entries.values()}:
         sync_directory(directory)

@@ -35,20 +35,21 @@ ORDER: Final = (CLICKS, DECISION_LOG, CONVERSIONS, IMPRESSIONS, ASSIGNMENTS, USE
 def erase_landed(settings: Settings, user_id: str) -> dict[str, int]:
     """Remove the person's rows from every landed file; rows removed by table. Raises SetupError on a full disk.
 
-    Each table changes as a whole. A day that loses its last row stays as an empty file.
+    Each table changes as a whole. A day that loses its last row is a day of which nothing is landed.
     """
     zone, removed = Zone(settings.landing), {}
     with disk_errors("removing a person from the landing zone"), store_lock(settings):
         impressions = _impressions(zone, user_id)
         for spec in ORDER:
-            files: dict[str, memoryview] = {}
+            files: dict[str, memoryview | None] = {}
             removed[spec.name] = 0
             for part in zone.parts(spec):
                 rows = zone.read(spec, part)
                 theirs = _theirs(spec, rows, user_id, impressions)
                 if pc.any(theirs).as_py():
                     kept = rows.filter(pc.invert(theirs))
-                    files[zone.name(spec, part)] = file_bytes(spec, kept)
+                    gone = part is not None and kept.num_rows == 0
+                    files[zone.name(spec, part)] = None if gone else file_bytes(spec, kept)
                     removed[spec.name] += rows.num_rows - kept.num_rows
             if files:
                 journal.commit(zone.root, files)

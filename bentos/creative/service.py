@@ -8,12 +8,11 @@ import bentoml
 
 from adplatform.assembly import PublishedCreatives, creative_agent
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
-from adplatform.serve import end_with_parent
 from adplatform.settings import settings
 from adplatform.store.documents import Documents
 from adplatform.store.registry import Registry
-from bentos.agents import Held, Route, agent_app, scopes_of
-from bentos.middleware import freeze, guard
+from bentos.agents import AgentService, Held, Route, agent_app, scopes_of
+from bentos.middleware import guard
 
 
 def _build() -> PublishedCreatives:
@@ -37,19 +36,10 @@ app = agent_app("adplatform creative", ROUTES, lambda: agent.get().version)
 
 @bentoml.asgi_app(app, path="/")
 @bentoml.service(name="creative", workers=1, traffic={"timeout": 600})
-class CreativeService:
+class CreativeService(AgentService):
     """Holds the agent; the language model is loaded by the first brief that was not worded before."""
 
-    def __init__(self) -> None:
-        end_with_parent()
-        self._stop = threading.Event()
-        agent.watch(self._stop)
-        freeze()
-
-    @bentoml.on_shutdown
-    def close(self) -> None:
-        """End the watch."""
-        self._stop.set()
+    held = agent
 
 
 guard(CreativeService, scopes_of(ROUTES))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import bentoml
 
 from adplatform.serve import end_with_parent
+from adplatform.settings import settings
 from bentos.gateway.app import make_app
 from bentos.gateway.worker import Worker
 from bentos.middleware import freeze, guard
 
-WORKERS: Final = int(os.environ.get("ADPLATFORM_WORKERS", "1"))
 SCOPES: Final = {
     ("POST", "/v1/decide"): "decide",
     ("POST", "/v1/events"): "ingest",
@@ -23,7 +22,7 @@ app = make_app(worker)
 
 
 @bentoml.asgi_app(app, path="/")
-@bentoml.service(name="gateway", workers=WORKERS)
+@bentoml.service(name="gateway", workers=settings().workers)
 class Gateway:
     """Opens what a worker needs when it starts, and closes it after the last answer."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import NamedTuple
 
 import bentoml
@@ -19,12 +18,11 @@ from adplatform.contracts.measurement import (
 from adplatform.inputs import published
 from adplatform.measurement.agent import Measurement
 from adplatform.measurement.decisions import decide
-from adplatform.serve import end_with_parent
 from adplatform.settings import settings
 from adplatform.store.snapshots import Snapshots
-from bentos.agents import Held, Route, agent_app, called, scopes_of
+from bentos.agents import AgentService, Held, Route, agent_app, called, scopes_of
 from bentos.http import PathId, Refused, documented, json_answer
-from bentos.middleware import freeze, guard
+from bentos.middleware import guard
 
 
 class Loaded(NamedTuple):
@@ -42,19 +40,19 @@ def _build() -> Loaded:
     return Loaded(measurement_agent(found[1].measurement), experiments)
 
 
-held = Held(lambda: Snapshots(settings().snapshots).mark(), _build)
+loaded = Held(lambda: Snapshots(settings().snapshots).mark(), _build)
 ROUTES = [
     Route("/v1/expect", PerformanceRequest, PerformanceReport, "Expected performance of combinations.",
-          lambda asked: held.get().agent.expect(asked)),
+          lambda asked: loaded.get().agent.expect(asked)),
     Route("/v1/lift", ExperimentCounts, ExperimentDecision, "Lift and action from live counts.", decide),
 ]  # fmt: skip
-app = agent_app("adplatform measurement", ROUTES, lambda: held.get().agent.version)
+app = agent_app("adplatform measurement", ROUTES, lambda: loaded.get().agent.version)
 
 
 @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
 async def experiment(experiment_id: PathId) -> Response:
     """Decide on the counts of the published snapshot."""
-    found = await called(lambda _: held.get().experiments, None)
+    found = await called(lambda _: loaded.get().experiments, None)
     if experiment_id not in found:
         raise Refused(
             404, "unknown", f"experiment {experiment_id[:60]}: there is none; see adplatform experiment status"
@@ -64,19 +62,10 @@ async def experiment(experiment_id: PathId) -> Response:
 
 @bentoml.asgi_app(app, path="/")
 @bentoml.service(name="measurement", workers=1)
-class MeasurementService:
+class MeasurementService(AgentService):
     """Holds the agent, and builds it again when its snapshot changes."""
 
-    def __init__(self) -> None:
-        end_with_parent()
-        self._stop = threading.Event()
-        held.watch(self._stop)
-        freeze()
-
-    @bentoml.on_shutdown
-    def close(self) -> None:
-        """End the watch."""
-        self._stop.set()
+    held = loaded
 
 
 guard(MeasurementService, scopes_of(ROUTES))

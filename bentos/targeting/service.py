@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-
 import bentoml
 
 from adplatform.assembly import response_model, targeting_agent
 from adplatform.contracts.errors import AdPlatformError
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
 from adplatform.inputs import published
-from adplatform.serve import end_with_parent
 from adplatform.settings import settings
 from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from adplatform.targeting.agent import Targeting
-from bentos.agents import Held, Route, agent_app, scopes_of
-from bentos.middleware import freeze, guard
+from bentos.agents import AgentService, Held, Route, agent_app, scopes_of
+from bentos.middleware import guard
 
 
 def _mark() -> object:
@@ -41,19 +38,10 @@ app = agent_app("adplatform targeting", ROUTES, lambda: agent.get().version)
 
 @bentoml.asgi_app(app, path="/")
 @bentoml.service(name="targeting", workers=1)
-class TargetingService:
+class TargetingService(AgentService):
     """Holds the agent, and builds it again when its champion or its snapshot changes."""
 
-    def __init__(self) -> None:
-        end_with_parent()
-        self._stop = threading.Event()
-        agent.watch(self._stop)
-        freeze()
-
-    @bentoml.on_shutdown
-    def close(self) -> None:
-        """End the watch."""
-        self._stop.set()
+    held = agent
 
 
 guard(TargetingService, scopes_of(ROUTES))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from adplatform import batch, inputs
+from adplatform import batch
 from adplatform.assembly import brief_of
 from adplatform.contracts.measurement import ExperimentDecision, PerformanceReport, PerformanceRequest
 from adplatform.contracts.plan import CampaignPlan
@@ -25,8 +20,7 @@ from adplatform.contracts.targeting import RankRequest, SegmentRanking
 from adplatform.measurement.decisions import decide
 from adplatform.settings import Settings
 from adplatform.state import State
-from benchmarks.served import free_port
-from tests.homes import REPOSITORY
+from benchmarks.served import all_served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NAMES = ("gateway", "targeting", "measurement", "creative")
@@ -38,58 +32,12 @@ class Served(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
-def three_free_ports() -> int:
-    """The first of three neighbouring free ports."""
-    while True:
-        first = free_port()
-        with suppress(OSError):
-            import socket
-
-            probes = [socket.socket() for _ in range(3)]
-            try:
-                for i, probe in enumerate(probes):
-                    probe.bind(("127.0.0.1", first + i))
-                return first
-            finally:
-                for probe in probes:
-                    probe.close()
-
-
 @pytest.fixture(scope="module")
 def services(home: Path, key: str) -> Iterator[Served]:
     """`adplatform serve` on a home with a published agent snapshot."""
-    state = State(Settings(home=home))
-    inputs.publish(state.settings.snapshots, batch.agent_inputs(state), 3)
-    port, first = free_port(), three_free_ports()
-    env = {**os.environ, "ADPLATFORM_HOME": str(home), "ADPLATFORM_AGENT_PORT": str(first)}
-    command = [sys.executable, "-m", "adplatform.cli", "serve", "--port", str(port)]
-    log = (home / "logs" / "services.log").open("wb")
-    process = subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=log, stderr=log)
-    headers = {"authorization": f"Bearer {key}"}
-    clients = {
-        name: httpx.Client(base_url=f"http://127.0.0.1:{at}", headers=headers, timeout=60)
-        for name, at in zip(NAMES, (port, first, first + 1, first + 2), strict=True)
-    }
-    try:
-        for client in clients.values():
-            _ready(client)
-        yield Served(state, clients, process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-        log.close()
-
-
-def _ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    with all_served(home, key) as (process, clients):
+        yield Served(State(Settings(home=home)), clients, process)
+    assert process.returncode == 0
 
 
 def test_segments_are_ranked_as_in_batch(services: Served) -> None:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ import pytest
 from adplatform.contracts.problems import Problem
 from adplatform.serve import command
 from adplatform.store.keys import Keys, Scope
-from benchmarks.served import free_port
-from tests.homes import REPOSITORY
+from benchmarks.served import free_port, group
 
 
 @dataclass
@@ -55,30 +53,8 @@ def serving(home: Path, secret: str, bento: bool = False, **environment: str) ->
     port = free_port()
     log = home / f"tiny-{port}.log"
     start = command("tests.bentos.tiny:Tiny", port) if bento else [sys.executable, "-m", "tests.bentos.tiny", str(port)]
-    env = {**os.environ, "ADPLATFORM_HOME": str(home), **environment}
-    with log.open("wb") as out:
-        process = subprocess.Popen(start, cwd=REPOSITORY, env=env, stdout=out, stderr=out, start_new_session=True)
-    headers = {"authorization": f"Bearer {secret}"}
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
-            deadline = time.monotonic() + 60
-            while not ready(client):
-                assert process.poll() is None, log.read_text()[-4000:]
-                assert time.monotonic() < deadline, log.read_text()[-4000:]
-                time.sleep(0.05)
-            yield Server(process, client, port, log)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-
-
-def ready(client: httpx.Client) -> bool:
-    with suppress(httpx.TransportError):
-        return client.get("/readyz").status_code == 200
-    return False
+    with group(start, port, log, secret, {"ADPLATFORM_HOME": str(home), **environment}) as (process, client):
+        yield Server(process, client, port, log)
 
 
 def problem(answer: httpx.Response, status: int) -> Problem:

@@ -21,49 +21,25 @@ from adplatform.targeting.collaborative import InteractionFactors
 from adplatform.upkeep import forget
 from tests.cli.test_online_commands import everywhere
 from tests.homes import REPOSITORY
-from tests.store.test_decision_rows import decision
+from tests.store.decisions import decision
 from tests.store.world import NOW, click, csv, entities, impression, parquet, table, users
 
 PERSON = "zq7-person-93"
 POINTS = 40
 
-# One process that loads the libraries once and forks a child for each point, which kills itself just before its n-th
-# call that changes the disk, without any clean-up.
+# A process of its own, for it forks.
 KILLED = """
-import os, signal, sys, json, time
+import json, sys, time
 from pathlib import Path
 from adplatform.settings import Settings
 from adplatform.upkeep import forget
 import adplatform.upkeep.factors, adplatform.targeting.collaborative, numpy
+from tests.killing import exit_codes
 
 time.sleep = lambda seconds: None
-
-def child(home, point):
-    calls = 0
-    def before(name):
-        real = getattr(os, name) if name != "fsync" else lambda handle: None
-        def call(*arguments, **named):
-            nonlocal calls
-            calls += 1
-            if calls == point:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **named)
-        setattr(os, name, call)
-    for name in ("write", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir"):
-        before(name)
-    forget.delete_user(Settings(home=home), sys.argv[1])
-    os._exit(0)
-
-statuses = []
-for number, home in enumerate(sys.argv[4:]):
-    pid = os.fork()
-    if not pid:
-        try:
-            child(Path(home), 1 + number * int(sys.argv[3]))
-        finally:
-            os._exit(1)
-    statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-Path(sys.argv[2]).write_text(json.dumps(statuses))
+work = lambda home: forget.delete_user(Settings(home=home), sys.argv[1])
+codes = exit_codes(sys.argv[4:], work, step=int(sys.argv[3]))
+Path(sys.argv[2]).write_text(json.dumps(codes))
 """
 
 
@@ -121,7 +97,7 @@ def test_a_deletion_that_is_killed_anywhere_is_completed_by_the_next(
     for home in homes:
         shutil.copytree(tmp_path / "home", home)
     out = tmp_path / "statuses.json"
-    arguments = [sys.executable, "-c", KILLED, PERSON, str(out), "4", *map(str, homes)]
+    arguments = [sys.executable, "-c", KILLED, PERSON, str(out), "7", *map(str, homes)]
     subprocess.run(arguments, check=True, cwd=REPOSITORY)
     statuses = json.loads(out.read_text())
     killed = statuses.count(-9)

@@ -185,7 +185,6 @@ def plant(state: State, demo_home: Path, user: str) -> list[str]:
         "user_id,consent\n" + "".join(f"{r['user_id']},{r['consent']}\n" for r in delivered)
     )
     made = decide(state, user, 5)
-    decide(state, None, 2)  # a day on which nobody else saw an ad would be left empty, and the marts' check says so
     with DecisionLog(state.settings.decisions) as log:
         bad = {"event_id": "x", "kind": "view", "user_id": user}
         log.accept([judge(bad, NOW)], NOW).result(5)

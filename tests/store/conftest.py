@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adplatform.settings import Settings
+from adplatform.state import State
 from adplatform.store.landing import Landing
 from tests.store.world import new_landing
 
@@ -39,3 +40,9 @@ def new_home(template: Path) -> Callable[[Path], Landing]:
 def landing(tmp_path: Path, new_home: Callable[[Path], Landing]) -> Landing:
     """A landing zone that holds the entities and no event."""
     return new_home(tmp_path / "home")
+
+
+@pytest.fixture
+def state(tmp_path: Path, new_home: Callable[[Path], Landing]) -> State:
+    """A home that holds the entities and no event."""
+    return State(Settings(home=new_home(tmp_path / "home").settings.home))

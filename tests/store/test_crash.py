@@ -17,49 +17,23 @@ import pytest
 
 from adplatform.contracts.errors import SetupError
 from adplatform.settings import Settings
+from adplatform.store import journal
 from adplatform.store.landing import Landing
 from adplatform.store.registry import Registry
 from tests.store.world import NOW, click, csv, impression, impressions, new_landing, snapshot, table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# One process that loads the libraries once, and forks a child for each point. The child kills itself, without any
-# handler or clean-up running, just before its n-th call that changes the disk.
+# A process of its own, for it forks.
 KILLED = """
-import os, signal, sys, json
+import json, sys
 from pathlib import Path
 from adplatform.settings import Settings
 from adplatform.store.landing import Landing
+from tests.killing import exit_codes
 
-source, out = sys.argv[1], Path(sys.argv[2])
-
-def child(home, point):
-    calls = 0
-    def before(name):
-        # A sync is a point to be killed at; waiting for it shows nothing, for the kernel outlives the process.
-        real = getattr(os, name) if name != "fsync" else lambda handle: None
-        def call(*arguments, **named):
-            nonlocal calls
-            calls += 1
-            if calls == point:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **named)
-        setattr(os, name, call)
-    for name in ("write", "fsync", "replace", "unlink", "rmdir", "mkdir", "open"):
-        before(name)
-    Landing(Settings(home=home)).ingest("impressions", source)
-    os._exit(0)
-
-statuses = []
-for home in sys.argv[3:]:
-    pid = os.fork()
-    if not pid:
-        try:
-            child(Path(home), len(statuses) + 1)
-        finally:
-            os._exit(1)
-    statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-out.write_text(json.dumps(statuses))
+codes = exit_codes(sys.argv[3:], lambda home: Landing(Settings(home=home)).ingest("impressions", sys.argv[1]))
+Path(sys.argv[2]).write_text(json.dumps(codes))
 """
 
 
@@ -206,3 +180,28 @@ def test_readers_complete_a_commit_that_was_cut_off(landing: Landing, monkeypatc
     assert len(list((landing.settings.landing / "impressions").glob("*.parquet"))) == 1
     assert landing.read("impressions").num_rows == 2
     assert landing.ingest_table("clicks", table("clicks", [click(0), click(1, 1)]), now=NOW).accepted == 2
+
+
+@pytest.mark.parametrize("stage", ["before", "after"])
+def test_a_commit_that_removes_a_file_is_all_or_nothing_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    journal.commit(tmp_path, {"a/1": b"old", "a/2": b"goes"})
+    forward = journal._roll_forward
+    if stage == "before":
+        monkeypatch.setattr(journal, "write_new", _cut_off)
+    else:
+        monkeypatch.setattr(journal, "_roll_forward", _cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        journal.commit(tmp_path, {"a/1": b"new", "a/2": None})
+    assert (tmp_path / "a" / "2").exists()
+    monkeypatch.undo()
+    assert journal._roll_forward is forward
+    journal.recover(tmp_path)
+    left = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    assert left == ({"1": b"old", "2": b"goes"} if stage == "before" else {"1": b"new"})
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def _cut_off(*arguments: object) -> None:
+    raise KeyboardInterrupt

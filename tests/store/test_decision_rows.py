@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
-import orjson
 import pytest
 
-from adplatform.contracts.serving import Event, EventKind, LoggedDecision
+from adplatform.contracts.serving import EventKind, LoggedDecision
 from adplatform.decisions import land_day, library, open_days
-from adplatform.settings import Settings
 from adplatform.state import State
-from adplatform.store.decision_log import DecisionLog, Judged, NewDecision
+from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail
 from adplatform.store.landing import Landing
-
-AT = datetime(2026, 2, 20, 23, 59, 59, 999999, tzinfo=UTC)
-
-
-def decision(name: str, user: str | None = "u-1", at: datetime = AT) -> NewDecision:
-    logged = {
-        "decision": {
-            "decision_id": name, "decided_at": at.isoformat(), "creative_id": "k-1", "propensity": 0.1 + 0.2,
-            "policy_version": "v1", "reasons": ["drawn"], **({"profile_version": "p1"} if user else {}),
-        },
-        "request": {"candidates": ["k-1", "k-2"], "placement": "feed", "position": 2, **({"user_id": user} if user else {})},
-        "personal": user is not None,
-        "context": {"hour": 23, "audience": None},
-        "exposures": [1.0 if user else None, None],
-        "probabilities": [0.1 + 0.2, 0.7],
-    }  # fmt: skip
-    return NewDecision(name, at, user, "k-1", orjson.dumps(logged), b"{}")
-
-
-def event(name: str, kind: EventKind, decision_id: str, later: float = 0.0, value: float | None = None) -> Judged:
-    made = Event(
-        event_id=name, kind=kind, decision_id=decision_id, occurred_at=AT + timedelta(seconds=later), value=value
-    )
-    return Judged(name, made, b"{}", None)
-
-
-@pytest.fixture
-def state(tmp_path: Path, new_home: Callable[[Path], Landing]) -> State:
-    return State(Settings(home=new_home(tmp_path / "home").settings.home))
+from tests.store.decisions import AT, decision, event
 
 
 def fill(state: State) -> None:

@@ -1,12 +1,11 @@
-"""The decision log is kept small and safe: nothing that has not landed leaves it, and no backup takes a running server's place."""
+"""The decision log is kept safe: no backup takes a running server's place, and what was rejected may be judged again."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -14,148 +13,14 @@ import pytest
 
 from adplatform.contracts.errors import InputError, SetupError
 from adplatform.contracts.serving import EventKind
-from adplatform.decisions import land_day
-from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store import decision_file
-from adplatform.store.decision_compact import compact
 from adplatform.store.decision_erase import erase_user, scrub
-from adplatform.store.decision_file import connect, reading
+from adplatform.store.decision_file import connect
 from adplatform.store.decision_log import DecisionLog, Idempotency, Judged
-from adplatform.store.decision_rows import Tail, tables_of
 from adplatform.store.decision_upkeep import backup, contents, replay, restore
 from adplatform.store.judging import judge
-from adplatform.store.landing import Landing
-from adplatform.upkeep.keeping import compact_log
-from tests.store.test_decision_rows import AT, decision, event
-
-DAY = timedelta(days=1)
-LATER = AT + 40 * DAY
-
-
-@pytest.fixture
-def state(tmp_path: Path, new_home: Callable[[Path], Landing]) -> State:
-    return State(Settings(home=new_home(tmp_path / "home").settings.home))
-
-
-def kept(path: Path, sql: str) -> list[str]:
-    with reading(path) as log:
-        return sorted(str(row[0]) for row in log.execute(sql))
-
-
-def decisions(path: Path) -> list[str]:
-    return kept(path, "select decision_id from decisions")
-
-
-def fill(state: State) -> None:
-    """d1 with an impression and a click, d2 with nothing, d3 of nobody with a conversion, d4 a day later, d5 the newest."""
-    with DecisionLog(state.settings.decisions) as log:
-        for new in (
-            decision("d1"), decision("d2"), decision("d3", None), decision("d4", at=AT + DAY), decision("d5", at=LATER),
-        ):  # fmt: skip
-            log.record(new, Idempotency.of("key", new.decision_id, b"body")).result(5)
-        sent = [
-            event("i1", EventKind.IMPRESSION, "d1"), event("c1", EventKind.CLICK, "d1", 5),
-            event("v3", EventKind.CONVERSION, "d3", 60, 9.5), event("i4", EventKind.IMPRESSION, "d4", 86_400),
-            event("i5", EventKind.IMPRESSION, "d5", 40 * 86_400),
-        ]  # fmt: skip
-        log.accept(sent, AT).result(5)
-
-
-def land(state: State, *days: datetime) -> None:
-    for day in days:
-        land_day(state, day.date())
-
-
-def compacted(state: State, before: date) -> list[str]:
-    compact(state.settings.decisions, state.settings.landing, before, AT, lambda share: None)
-    return decisions(state.settings.decisions)
-
-
-def test_what_has_not_landed_never_leaves_the_log(state: State) -> None:
-    fill(state)
-    everything = ["d1", "d2", "d3", "d4", "d5"]
-    assert compacted(state, (AT + 10 * DAY).date()) == everything
-    land(state, AT)
-    assert compacted(state, (AT + 10 * DAY).date()) == ["d1", "d4", "d5"]  # the click of d1 was after midnight
-    land(state, AT + DAY)
-    assert compacted(state, (AT + 10 * DAY).date()) == ["d5"]
-    assert kept(state.settings.decisions, "select event_id from events") == ["i5"]
-    assert kept(state.settings.decisions, "select event_id from joined") == ["i5"]
-
-
-def test_days_that_are_kept_stay_though_they_have_landed(state: State) -> None:
-    fill(state)
-    land(state, AT, AT + DAY, LATER)
-    assert compacted(state, AT.date()) == ["d1", "d2", "d3", "d4", "d5"]
-    assert compacted(state, (AT + DAY).date()) == [
-        "d1",
-        "d3",
-        "d4",
-        "d5",
-    ]  # d1 and d3 have an event on a day that is kept
-
-
-def test_a_compacted_log_lands_the_same_rows_again(state: State) -> None:
-    fill(state)
-    land(state, AT, AT + DAY)
-    before = {day: state.landing.fingerprint("decision_log", day) for day in state.landing.days("decision_log")}
-    compacted(state, (AT + 10 * DAY).date())
-    land(state, AT, AT + DAY)
-    assert {day: state.landing.fingerprint("decision_log", day) for day in before} == before
-    rows = tables_of(state.settings.decisions, AT.date(), {})
-    assert all(table.num_rows == 0 for table in rows.values())
-
-
-def test_an_event_that_comes_while_the_log_is_compacted_keeps_its_decision(state: State) -> None:
-    fill(state)
-    land(state, AT, AT + DAY)
-    with DecisionLog(state.settings.decisions) as log:
-        from adplatform.store import decision_compact
-
-        choose = decision_compact._choose
-
-        def chosen(*arguments: object) -> None:
-            choose(*arguments)  # type: ignore[arg-type]
-            log.accept([event("late", EventKind.CLICK, "d2", 7)], LATER).result(5)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decision_compact, "_choose", chosen)
-            assert compacted(state, (AT + 10 * DAY).date()) == ["d2", "d5"]
-    assert kept(state.settings.decisions, "select event_id from events") == ["i5", "late"]
-
-
-def test_old_answers_leave_and_free_pages_go_back_to_the_disk(state: State) -> None:
-    path = state.settings.decisions
-    with DecisionLog(path) as log:
-        for future in [log.record(decision(f"d{i}"), Idempotency.of("key", f"{i}", b"")) for i in range(800)]:
-            future.result(5)
-        log.record(decision("new", at=LATER), Idempotency.of("key", "new", b"")).result(5)
-    land(state, AT)
-    found = compact_log(state.settings, 30, LATER + DAY, lambda share: None)
-    assert (found.decisions, found.answers, found.waiting) == (800, 800, 0)
-    assert kept(path, "select key from answers") == ["new"]
-    assert found.bytes_after < found.bytes_before / 5
-    assert not found.rewritten
-
-
-def test_fewer_days_than_outcomes_may_take_are_refused(state: State) -> None:
-    fill(state)
-    with pytest.raises(InputError, match="7 at least"):
-        compact_log(state.settings, 6, LATER, lambda share: None)
-
-
-def test_a_follower_of_the_log_goes_on_after_a_compaction(state: State) -> None:
-    fill(state)
-    tail = Tail(state.settings.decisions)
-    first = [o.event_id for o in tail.read()]
-    land(state, AT, AT + DAY)
-    compacted(state, (AT + 10 * DAY).date())
-    with DecisionLog(state.settings.decisions) as log:
-        log.accept([event("after", EventKind.CLICK, "d5", 40 * 86_400 + 1)], LATER).result(5)
-    assert len(first) == 5
-    assert [o.event_id for o in tail.read()] == ["after"]
-    tail.close()
+from tests.store.decisions import AT, DAY, LATER, decision, decisions, event, fill_days, kept
 
 
 def test_a_backup_while_servers_write_is_one_whole_state(tmp_path: Path, state: State) -> None:
@@ -185,7 +50,7 @@ def test_a_backup_while_servers_write_is_one_whole_state(tmp_path: Path, state: 
 
 def test_a_restore_gives_the_backed_up_state_and_keeps_the_log_before(tmp_path: Path, state: State) -> None:
     path = state.settings.decisions
-    fill(state)
+    fill_days(state)
     backup(path, tmp_path / "b.sqlite")
     with DecisionLog(path) as log:
         log.record(decision("since")).result(5)
@@ -200,7 +65,7 @@ def test_a_restore_gives_the_backed_up_state_and_keeps_the_log_before(tmp_path: 
 
 def test_a_restore_is_refused_while_a_server_holds_the_log(tmp_path: Path, state: State) -> None:
     path = state.settings.decisions
-    fill(state)
+    fill_days(state)
     backup(path, tmp_path / "b.sqlite")
     with DecisionLog(path) as log:
         log.record(decision("since")).result(5)
@@ -214,7 +79,7 @@ def test_a_log_that_does_not_open_can_be_restored_and_what_is_no_backup_is_refus
     tmp_path: Path, state: State
 ) -> None:
     path = state.settings.decisions
-    fill(state)
+    fill_days(state)
     backup(path, tmp_path / "b.sqlite")
     path.write_bytes(b"no database at all" * 100)
     for wrong in ("missing", "text", "other"):
@@ -301,7 +166,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date_and_keeps_its_rows(
         assert made.execute("pragma user_version").fetchone() == (0,)
     connect(empty).close()
     assert contents(empty).decisions == 0
-    fill(state)
+    fill_days(state)
     second = "alter table decisions add column note text; create index notes on decisions (note)"
     monkeypatch.setattr(decision_file, "_MIGRATIONS", (*decision_file._MIGRATIONS, second))
     with closing(connect(state.settings.decisions)) as log:
