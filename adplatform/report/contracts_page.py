@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
-from types import ModuleType
+from types import ModuleType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from adplatform.contracts import (
+    alerts,
     brief,
     claims,
     creative,
     delivery,
     features,
     measurement,
+    monitoring,
     plan,
     problems,
     promotion,
@@ -57,31 +59,16 @@ def _table(table: Table) -> list[str]:
     return [*lines, ""]
 
 
-def _type(annotation: object) -> str:
-    text = getattr(annotation, "__name__", None) if inspect.isclass(annotation) else str(annotation)
-    text = re.sub(r"typing\.Annotated\[(\S+?), BeforeValidator\(.*?PydanticUndefined\)\]", r"\1", str(text))
-    text = str(text).replace("typing.", "").replace("NoneType", "None")
-    for module in (
-        "brief",
-        "creative",
-        "targeting",
-        "measurement",
-        "delivery",
-        "plan",
-        "promotion",
-        "base",
-        "claims",
-        "serving",
-        "problems",
-    ):
-        text = text.replace(f"adplatform.contracts.{module}.", "")
-    return (
-        text.split("Annotated[")[-1]
-        .split(", FieldInfo")[0]
-        .replace("|", "\\|")
-        .replace("decimal.", "")
-        .replace("datetime.", "")
-    )
+def _type(annotation: Any) -> str:
+    """The type as a reader writes it: limits and validators are left out, aliases are opened."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin in (Union, UnionType):
+        return " \\| ".join(_type(part) for part in inner)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join('...' if part is Ellipsis else _type(part) for part in inner)}]"
+    return "None" if annotation is type(None) else str(annotation.__name__)
 
 
 def _message(model: type[BaseModel]) -> list[str]:
@@ -116,7 +103,9 @@ def page() -> str:
         "",
     ]
     lines += ["## Messages", ""]
-    for module in (brief, creative, targeting, measurement, delivery, plan, promotion, serving, problems, claims):
+    for module in (
+        brief, creative, targeting, measurement, delivery, plan, promotion, serving, problems, monitoring, alerts, claims,
+    ):  # fmt: skip
         lines += _messages(module)
     return "\n".join(lines).rstrip() + "\n"
 
