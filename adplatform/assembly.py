@@ -136,12 +136,12 @@ def creative_agent(config: Settings, registry: Registry, documents: Documents) -
     return PublishedCreatives(documents, load, f"copy-{hashlib.sha256(parts.encode()).hexdigest()[:12]}")
 
 
-def _or_none(what: str, build: Callable[[], T]) -> T | None:
-    """An agent that cannot be built is None: the orchestrator's rule answers for it, and the trace says so."""
+def or_none(what: str, build: Callable[[], T]) -> T | None:
+    """What cannot be read or built is None: the orchestrator's rule answers for the agent, and the trace says so."""
     try:
         return build()
     except (AdPlatformError, OSError, ValueError, KeyError) as error:
-        _log.warning("%s can't be built: %s", what, error)
+        _log.warning("%s can't be had: %s", what, error)
         return None
 
 
@@ -151,12 +151,12 @@ def orchestrator(inputs: AgentInputs, config: Settings, registry: Registry, docu
     return orchestrated(
         inputs,
         config,
-        creative=_or_none("creative", lambda: creative_agent(config, registry, documents)),
-        targeting=_or_none("targeting", lambda: targeting_agent(targeting, response_model(registry), config))
+        creative=or_none("creative", lambda: creative_agent(config, registry, documents)),
+        targeting=or_none("targeting", lambda: targeting_agent(targeting, response_model(registry), config))
         if targeting
         else None,
-        measurement=_or_none("measurement", lambda: measurement_agent(measurement)) if measurement else None,
-        budget=_or_none("budget", lambda: budget_agent(registry)),
+        measurement=or_none("measurement", lambda: measurement_agent(measurement)) if measurement else None,
+        budget=or_none("budget", lambda: budget_agent(registry)),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from adplatform import assembly
 from adplatform.contracts.base import Interval
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.features import CONTEXT_FEATURES
 from adplatform.contracts.measurement import ExpectedPerformance, PerformanceReport, PerformanceRequest
 from adplatform.contracts.targeting import RankRequest, Segment, SegmentRanking
@@ -116,23 +115,18 @@ def base_rates(state: State) -> BaseRates:
     )
 
 
-def _or_none(what: str, read: Callable[[], T]) -> T | None:
-    """Inputs that cannot be read are None: the orchestrator's rule answers for the agent, and the trace says so."""
-    try:
-        return read()
-    except (AdPlatformError, OSError, ValueError, KeyError) as error:
-        _log.warning("inputs of %s can't be read: %s", what, error)
-        return None
-
-
 def agent_inputs(state: State) -> AgentInputs:
     """Everything that agents are built from, of one state of the warehouse. Raises InputError without matured days or price."""
     with state.warehouse.lock():
         market = Market(
             base_rates(state), tuple(experiment_counts(state)), state.warehouse.data_version(), state.data_through
         )
-        targeting = _or_none("targeting", lambda: targeting_inputs(state, assembly.response_model(state.registry)))
-        return AgentInputs(labels(state), market, targeting, _or_none("measurement", lambda: measurement_inputs(state)))
+        targeting = assembly.or_none(
+            "targeting", lambda: targeting_inputs(state, assembly.response_model(state.registry))
+        )
+        return AgentInputs(
+            labels(state), market, targeting, assembly.or_none("measurement", lambda: measurement_inputs(state))
+        )
 
 
 def targeting_agent(state: State) -> Targeting:

@@ -11,16 +11,16 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from adplatform.alerts.commands import alerts
 from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.contracts.tables import TABLES
 from adplatform.settings import REPOSITORY, settings
+from adplatform.terminal import JsonFlag, console, emit, out
 from adplatform.upkeep import commands as upkeep
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
@@ -32,10 +32,6 @@ app.add_typer(upkeep.log, name="log")
 app.add_typer(alerts, name="alerts")
 app.command()(upkeep.explain)
 app.command("delete-user")(upkeep.delete_user)
-console = Console(stderr=True)
-out = Console()
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a machine, and nothing else.")]
 
 
 class Dataset(StrEnum):
@@ -60,10 +56,6 @@ def _day(text: str | None, option: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise InputError(option, f"{text!r} is not a day", "write it as 2026-11-25") from None
-
-
-def _emit(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
 @app.command()
@@ -112,7 +104,7 @@ def ingest(
         report = Landing(settings()).ingest(table, path, replace=day)
     counts = {k: getattr(report, k) for k in ("accepted", "duplicates", "late", "replaced")}
     if json_:
-        _emit({"table": table, **counts, "days": [str(d) for d in report.days]})
+        emit({"table": table, **counts, "days": [str(d) for d in report.days]})
         return
     out.print(f"{table}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
 
@@ -187,7 +179,7 @@ def status(json_: JsonFlag = False) -> None:
 
     found = commands.status(settings())
     if json_:
-        _emit(found)
+        emit(found)
         return
     table = Table("agent", "champion", "since", "reason", title=f"data through {found['data_through']}")
     for row in found["agents"]:
@@ -211,7 +203,7 @@ def doctor(json_: JsonFlag = False) -> None:
 
     found = examine(settings())
     if json_:
-        _emit([row._asdict() for row in found])
+        emit([row._asdict() for row in found])
     else:
         table = Table("what", "found", "mend")
         for row in found:
@@ -230,7 +222,7 @@ def experiment_status(
 
     found = commands.experiment_status(settings(), name)
     if json_:
-        _emit([json.loads(d.model_dump_json()) for d in found])
+        emit([json.loads(d.model_dump_json()) for d in found])
         return
     table = Table("experiment", "action", "lift", "95 % interval", "reason")
     for row in found:
@@ -263,7 +255,7 @@ def keys_list(json_: JsonFlag = False) -> None:
 
     found = Keys(settings().keys).records()
     if json_:
-        _emit([r.model_dump(mode="json", exclude={"sha256"}) for r in found])
+        emit([r.model_dump(mode="json", exclude={"sha256"}) for r in found])
         return
     table = Table("key", "name", "scopes", "expires", "revoked")
     for r in found:

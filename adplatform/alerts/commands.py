@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from adplatform.contracts.alerts import RUNBOOK, duration
 from adplatform.contracts.errors import InputError
 from adplatform.settings import settings
+from adplatform.terminal import JsonFlag, console, emit, out
 
 alerts = typer.Typer(no_args_is_help=True, help="What people are told when something is wrong.")
-console = Console(stderr=True)
-out = Console()
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a machine, and nothing else.")]
 
 
 @alerts.command("test")
@@ -53,7 +47,7 @@ def alerts_list(json_: JsonFlag = False) -> None:
             for key, held in sorted(book.open.items())
         ]
         waiting = [q.model_dump(mode="json") for q in book.queue]
-        sys.stdout.write(json.dumps({"open": rows, "waiting": waiting}, indent=2) + "\n")
+        emit({"open": rows, "waiting": waiting})
         return
     table = Table(Column("key", overflow="fold"), "severity", "since", "for", "times", "what")
     now = datetime.now(UTC)

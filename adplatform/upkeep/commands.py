@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from adplatform.settings import settings
+from adplatform.terminal import JsonFlag, bar, console, emit, out
 
 log = typer.Typer(
     no_args_is_help=True, help="The decision log: back it up, restore, compact, replay what was rejected."
 )
-console = Console(stderr=True)
-out = Console()
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a machine, and nothing else.")]
-
-
-def _emit(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Any]:
-    """A bar; yields a function that moves it (share done)."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 @log.command("backup")
@@ -48,7 +27,7 @@ def log_backup(
     with console.status(f"copying to {path}"):
         found = backup(settings().decisions, path)
     if json_:
-        _emit({"path": path, **found._asdict()})
+        emit({"path": path, **found._asdict()})
         return
     out.print(f"{path}: {found.decisions} decisions, {found.events} events, {found.rejected} rejected", soft_wrap=True)
 
@@ -61,7 +40,7 @@ def log_restore(path: Annotated[Path, typer.Argument(help="A backup.")], json_: 
     with console.status(f"restoring {path}"):
         found = restore(settings().decisions, path, datetime.now(UTC))
     if json_:
-        _emit({**found.contents._asdict(), "aside": found.aside})
+        emit({**found.contents._asdict(), "aside": found.aside})
         return
     kept = f"; the log before is kept as {found.aside}" if found.aside else ""
     out.print(f"{found.contents.decisions} decisions, {found.contents.events} events{kept}", soft_wrap=True)
@@ -77,10 +56,10 @@ def log_compact(
     """Remove what has landed and is old from the log. What has not landed stays. Servers may go on writing."""
     from adplatform.upkeep.keeping import compact_log
 
-    with _bar("compacting") as progress:
+    with bar("compacting") as progress:
         found = compact_log(settings(), keep_days, datetime.now(UTC), progress)
     if json_:
-        _emit(found._asdict())
+        emit(found._asdict())
         return
     mb = [f"{size / 1e6:.1f}" for size in (found.bytes_before, found.bytes_after)]
     out.print(
@@ -99,10 +78,10 @@ def log_replay(json_: JsonFlag = False) -> None:
     config = settings()
     if not config.decisions.exists():
         raise InputError(str(config.decisions), "there is no decision log", "serve first")
-    with _bar("judging again") as progress:
+    with bar("judging again") as progress:
         found = replay(config.decisions, datetime.now(UTC), progress)
     if json_:
-        _emit(found._asdict())
+        emit(found._asdict())
     else:
         out.print(f"{found.judged} rejected events: {found.accepted} accepted now, {found.duplicates} known already")
         for reason, n in sorted(found.reasons.items(), key=lambda item: -item[1])[:10]:
@@ -124,7 +103,7 @@ def explain(
     with console.status("looking it up"):
         found = explained(settings(), decision_id)
     if json_:
-        _emit(found)
+        emit(found)
     else:
         print_explanation(out, found)
     if found["recomputed"]["equal"] is False:
@@ -156,7 +135,7 @@ def delete_user(
     with console.status("") as status:
         done = forget(config, user_id, lambda name: status.update(f"deleting: {name}"))
     if json_:
-        _emit(as_json(done))
+        emit(as_json(done))
         return
     for place, n in done.removed.items():
         out.print(f"{place}: {n} removed", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -67,20 +68,14 @@ def _online(app: FastAPI, worker: Worker) -> None:
 def _agents(app: FastAPI, worker: Worker) -> None:
     """What the agents' own services answer; a plan is put together here."""
 
-    @app.post("/v1/segments/rank", **documented(RankRequest, SegmentRanking, "Rank segments for creatives."))
-    async def rank(request: Request) -> Response:
-        asked = parse(RankRequest, await request.body())
-        return json_answer(await worker.ask("targeting", "/v1/segments/rank", asked))
+    def passed_on(path: str, agent: str, asked: type[BaseModel], answered_: type[BaseModel], summary: str) -> None:
+        @app.post(path, name=path, **documented(asked, answered_, summary))
+        async def ask(request: Request) -> Response:
+            return json_answer(await worker.ask(agent, path, parse(asked, await request.body())))
 
-    @app.post("/v1/creatives", **documented(CreativeRequest, CreativeSet, "Word variants for a brief."))
-    async def creatives(request: Request) -> Response:
-        asked = parse(CreativeRequest, await request.body())
-        return json_answer(await worker.ask("creative", "/v1/creatives", asked))
-
-    @app.post("/v1/lift", **documented(ExperimentCounts, ExperimentDecision, "Lift and action from live counts."))
-    async def lift(request: Request) -> Response:
-        asked = parse(ExperimentCounts, await request.body())
-        return json_answer(await worker.ask("measurement", "/v1/lift", asked))
+    passed_on("/v1/segments/rank", "targeting", RankRequest, SegmentRanking, "Rank segments for creatives.")
+    passed_on("/v1/creatives", "creative", CreativeRequest, CreativeSet, "Word variants for a brief.")
+    passed_on("/v1/lift", "measurement", ExperimentCounts, ExperimentDecision, "Lift and action from live counts.")
 
     @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
     async def experiment(experiment_id: PathId) -> Response:
