@@ -15,12 +15,13 @@ from adplatform.monitoring.statistics import SCORES, Day, Library, stacked
 from adplatform.settings import Settings
 from adplatform.stats.drift import slope_deviations
 from adplatform.targeting.response import ResponseModel
+from adplatform.training import HELD_OUT_DAYS
 from benchmarks.drift_days import Days, DrawnDays, RawDays
 from benchmarks.drift_rows import Kept, examples
 from benchmarks.drift_world import LEVELS, Drift, Year
 
 WARM_UP: Final = 10
-TRAINING_DAYS: Final = 28
+FIRST_TRAINED: Final = WARM_UP + 28
 FIRST_JUDGED: Final = WARM_UP + REFERENCE_DAYS
 MATURING_DAYS: Final = 3
 LONGEST_DELAY: Final = 14
@@ -56,9 +57,9 @@ class Watch:
         self.days: deque[Day] = deque(maxlen=REFERENCE_DAYS)
 
     def train(self, seed: int) -> None:
-        """A new champion from the last TRAINING_DAYS days; the reference is scored again, as the product does."""
-        recent = list(self.kept)[-TRAINING_DAYS:]
-        self.source.take(ResponseModel.fit(examples(self.year, recent), seed=seed, threads=1))
+        """A new champion from the days before the held-out ones; the reference is scored again, as the product does."""
+        known = list(self.kept)[:-HELD_OUT_DAYS]
+        self.source.take(ResponseModel.fit(examples(self.year, known), seed=seed, threads=1))
         self.days = deque((self.source.day(d, k) for d, k in self.kept), maxlen=REFERENCE_DAYS)
 
     def alarms(self, day: int, now: Day) -> list[str]:
@@ -102,18 +103,16 @@ class Plan(NamedTuple):
     delays_every: int
 
 
-def watch(seed: int, rows: int, users: int, source: str, plan: Plan, tick: Callable[[], None],
-          judge: Judge = judge_day) -> Outcome:  # fmt: skip
-    """One run; ``tick`` is called after each day."""
+def watch(seed: int, rows: int, users: int, source: str, plan: Plan, judge: Judge = judge_day) -> Outcome:
+    """One run."""
     year = Year(seed, rows, users)
     seen = Watch(RawDays(year) if source == "raw" else DrawnDays(year), judge)
     alarms, trials = [], []
     for day in range(FIRST_JUDGED + plan.judged):
         kept = seen.source.keep(day)
-        ready = day - WARM_UP - TRAINING_DAYS
-        if ready >= 0 and ready % plan.retrain_every == 0:
+        if day >= FIRST_TRAINED and (day - FIRST_TRAINED) % plan.retrain_every == 0:
             seen.train(seed)
-        if ready >= 0:
+        if day >= FIRST_TRAINED:
             now = seen.source.day(day, kept)
             if day >= FIRST_JUDGED:
                 alarms.append(seen.alarms(day, now))
@@ -125,7 +124,6 @@ def watch(seed: int, rows: int, users: int, source: str, plan: Plan, tick: Calla
         if day >= WARM_UP:
             seen.kept.append((day, kept))
         seen.source.close(day, kept)
-        tick()
     return Outcome(rows, source, alarms, trials)
 
 

@@ -160,23 +160,24 @@ def _calibration(days: Day, weekday: NDArray[Any], library: Library) -> Iterator
     slope = slope_deviations(days.clicks_by_score, days.predicted_by_score * part, SCORES)
     told = _ratio(kind, SLOPE, slope, weekday, SLOPE_FLOOR)
     yield told
-    clicks, predicted = days.clicks_by_audience, days.predicted_by_audience * part
-    spreads = [spread_deviations(_by(clicks, code), _by(predicted, code)) for code in library]
+    audiences = days.clicks_by_audience.shape[2]
+    clicks, predicted = _flat(days.clicks_by_audience), _flat(days.predicted_by_audience * part)
+    spreads = [spread_deviations(clicks, predicted, _cells(code, audiences)) for code in library]
     now = max(float(size[-1]) for _, size in spreads)
     effect, usual = max((_excess(size), _usual(size)) for _, size in spreads)
-    uneven = judge(_sum_of_z(*(d for d, _ in spreads)), weekday, two_sided=False)
+    unevenness = _sum_of_z(*(d for d, _ in spreads))
+    uneven = judge(unevenness, weekday, two_sided=False)
     yield Tested(kind, UNEVEN, uneven, now, usual, effect, SPREAD_FLOOR)
     # Both move when groups' tastes do, and counting errs in them independently: together they see it sooner.
-    falling = slope._replace(value=-slope.value)
-    both = judge(_sum_of_z(falling, *(d for d, _ in spreads)), weekday, two_sided=False)
+    both = judge(_sum_of_z(slope._replace(value=-slope.value), unevenness), weekday, two_sided=False)
     floors = float(np.nanmax([effect / SPREAD_FLOOR, -told.effect / SLOPE_FLOOR]))
     yield Tested(kind, BOTH, both, both.z if both else float("nan"), 0.0, floors, 1.0)
 
 
-def _by(table: Floats, code: NDArray[Any]) -> Floats:
-    """(days, J, A) summed to (days, codes x A)."""
-    member = (code[None, :] == np.unique(code)[:, None]).astype(float)
-    return np.asarray(np.einsum("kj,dja->dka", member, table, optimize=True)).reshape(len(table), -1)
+def _cells(code: NDArray[Any], audiences: int) -> NDArray[Any]:
+    """(J x A,) the cell (code, audience) of each creative and audience."""
+    number = np.unique(code, return_inverse=True)[1]
+    return (number[:, None] * audiences + np.arange(audiences)).ravel()
 
 
 def _usual(size: Floats) -> float:

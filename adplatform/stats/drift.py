@@ -97,20 +97,25 @@ class Expected(NamedTuple):
     known: NDArray[np.bool_]
 
 
-def expected(observed: Floats, exposure: Floats, stratum_days: int = STRATUM_DAYS) -> Expected:
-    """Exposure times each stratum's reference ratio of observed to exposure, shrunk to that of all strata.
+def expected(observed: Floats, exposure: Floats, group: NDArray[Any] | None = None) -> Expected:
+    """Exposure times each stratum's reference ratio of observed to exposure, shrunk to that of its ``group`` (strata,),
+    which is shrunk to that of all strata; without groups to the latter at once.
 
     Raises InputError when shapes differ or there is no reference day.
     """
     if observed.shape != exposure.shape or len(observed) < 2:
         raise InputError("observed", f"has shape {observed.shape}", f"give {exposure.shape}, at least two days")
     y, n = observed[:-1].sum(axis=0), exposure[:-1].sum(axis=0)
-    known = (exposure[:-1] > 0).sum(axis=0) >= min(stratum_days, len(observed) - 1)
+    known = (exposure[:-1] > 0).sum(axis=0) >= min(STRATUM_DAYS, len(observed) - 1)
     whole = float(y[known].sum() / n[known].sum()) if known.any() and n[known].sum() > 0 else 0.0
     if whole <= 0:
         return Expected(np.zeros_like(exposure), np.zeros(len(y)), np.full(len(y), PRIOR_COUNT), np.zeros_like(known))
+    prior: Any = whole
+    if group is not None:
+        of_group = [np.bincount(group, np.where(known, of, 0.0)) for of in (y, n)]
+        prior = ((of_group[0] + PRIOR_COUNT) / (of_group[1] + PRIOR_COUNT / whole))[group]
     behind = y + PRIOR_COUNT
-    ratio = behind / (n + PRIOR_COUNT / whole)
+    ratio = behind / (n + PRIOR_COUNT / prior)
     return Expected(np.where(known, exposure * ratio, 0.0), ratio, behind, known)
 
 
@@ -145,14 +150,18 @@ def ratio_deviations(
 
 
 def slope_deviations(observed: Floats, exposure: Floats, score: Floats) -> Deviations:
-    """Deviation of the slope of clicks on the model's score from 1, one Newton step of Cox's (1958) recalibration.
+    """Deviation of the slope of clicks on the model's score from the reference's, one Newton step of Cox's (1958)
+    recalibration.
 
     ``observed`` and ``exposure`` (predicted clicks) are (days, strata, bins), ``score`` (bins,) is each bin's logit
-    against its context's mean. Levels of a stratum and of the day cancel.
+    against its context's mean. Each stratum's own curve is its reference's, so a changed mix of strata is no change of
+    slope, and the day's level cancels.
     """
-    whole = expected(observed.sum(axis=2), exposure.sum(axis=2))
-    held = np.where(whole.known[None, :, None], exposure * whole.ratio[None, :, None], 0.0)
-    clicks = np.where(whole.known[None, :, None], observed, 0.0)
+    days, strata, bins = observed.shape
+    flat = (days, strata * bins)
+    base = expected(observed.reshape(flat), exposure.reshape(flat), np.repeat(np.arange(strata), bins))
+    held = base.counts.reshape(observed.shape)
+    clicks = np.where(base.known, observed.reshape(flat), 0.0).reshape(observed.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = (held @ score).sum(axis=1) / held.sum(axis=(1, 2))
         away = score[None, :] - centre[:, None]
@@ -160,23 +169,29 @@ def slope_deviations(observed: Floats, exposure: Floats, score: Floats) -> Devia
         information = (away**2 * mass).sum(axis=1)
         value = (away * (found - mass)).sum(axis=1) / information
         counting = (away**2 * found.clip(0.0)).sum(axis=1) / information**2
-    return Deviations(value, counting, np.ones(len(value)))
+    error = (base.counts[-1] ** 2 / base.behind).reshape(strata, bins).sum(axis=0)
+    counting[-1] += float((away[-1] ** 2 * error).sum()) / float(information[-1]) ** 2
+    return Deviations(value, counting, np.ones(days))
 
 
-def spread_deviations(observed: Floats, exposure: Floats) -> tuple[Deviations, Floats]:
+def spread_deviations(observed: Floats, exposure: Floats, cell: NDArray[Any]) -> tuple[Deviations, Floats]:
     """How unevenly a day's counts deviate over its cells, and that as a relative standard deviation, (days,).
 
-    Pearson's statistic over its degrees of freedom, by Wilson and Hilferty's (1931) cube root nearly normal; the day's
-    level is taken out. Deviations that raise some cells and lower others show here and in no total.
+    ``cell`` (strata,) is the cell that each stratum belongs to; expected counts are the strata's own, so a changed mix
+    within a cell is no deviation of it. Pearson's statistic over its degrees of freedom, by Wilson and Hilferty's (1931)
+    cube root nearly normal; the day's level is taken out. Deviations that raise some cells and lower others show here
+    and in no total.
     """
-    base = expected(observed, exposure)
-    seen = np.where(base.known, observed, 0.0)
+    base = expected(observed, exposure, cell)
+    member = (cell[:, None] == np.unique(cell)).astype(float)
+    seen, counts = np.where(base.known, observed, 0.0) @ member, base.counts @ member
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = seen.sum(axis=1) / base.counts.sum(axis=1)
-        mean = base.counts * level[:, None]
+        uncertain = (base.counts[-1] ** 2 / base.behind) @ member / counts[-1] ** 2
+        level = seen.sum(axis=1) / counts.sum(axis=1)
+        mean = counts * level[:, None]
         used = mean >= 1.0
-        error = np.where(used, mean * (1 + mean / base.behind), np.nan)
-        error[:-1] = np.where(used, mean, np.nan)[:-1]
+        error = np.where(used, mean, np.nan)
+        error[-1] *= 1 + mean[-1] * uncertain
         pearson = np.nansum(np.where(used, (seen - mean) ** 2, 0.0) / error, axis=1)
         freedom = used.sum(axis=1) - 1.0
         counting = (2 + np.nansum(np.where(used, 1 / mean, 0.0), axis=1) / freedom) / (9 * freedom)

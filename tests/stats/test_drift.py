@@ -106,10 +106,27 @@ def test_what_rises_in_half_of_the_cells_and_falls_in_the_others_shows_in_the_sp
     rate = exposure * rng.uniform(0.8, 1.2, 60)
     rate[-1] *= np.where(np.arange(60) % 2, 1.4, 0.6)
     counts = rng.poisson(rate).astype(float)
-    deviations, size = spread_deviations(counts, exposure)
+    deviations, size = spread_deviations(counts, exposure, np.arange(60))
     assert judge(deviations, WEEKDAY, two_sided=False).z > 6
     assert size[-1] == pytest.approx(0.4, abs=0.08)
     assert abs(judge(ratio_deviations(counts, exposure, np.zeros(60)), WEEKDAY).z) < 4
+
+
+def test_a_policy_that_shows_other_creatives_changes_neither_slope_nor_spread() -> None:
+    """Creatives whose model errs differently trade places: summed over creatives first, the day is far off."""
+    rng = np.random.default_rng(23)
+    error = np.tile([0.7, 1.3], 20)
+    exposure = np.full((DAYS, 40), 20_000.0)
+    exposure[-1] *= np.where(np.repeat(np.arange(20) % 2, 2) == np.tile([0, 1], 20), 0.2, 1.8)
+    counts, cell = rng.poisson(exposure * error).astype(float), np.repeat(np.arange(20), 2)
+    summed = [table.reshape(DAYS, 20, 2).sum(axis=2) for table in (counts, exposure)]
+    assert judge(spread_deviations(*summed, np.arange(20))[0], WEEKDAY, two_sided=False).z > 8
+    assert abs(judge(spread_deviations(counts, exposure, cell)[0], WEEKDAY, two_sided=False).z) < 4
+    score = np.array([-0.6, -0.2, 0.2, 0.6])
+    shown = np.full((DAYS, 2, 4), 50_000.0)
+    shown[-1] *= np.array([0.1, 1.9])[:, None]
+    curves = shown * np.exp(np.outer([-0.5, 0.5], score))
+    assert abs(judge(slope_deviations(rng.poisson(curves).astype(float), shown, score), WEEKDAY).z) < 4
 
 
 def test_with_nine_days_before_it_no_day_is_judged() -> None:
