@@ -174,17 +174,15 @@ def serve(port: Annotated[int, typer.Option(help="Port of the gateway on the loo
 
 @app.command()
 def status(json_: JsonFlag = False) -> None:
-    """What serves: agents with version, since when and why; data and its last day."""
-    from adplatform import commands
+    """How it stands: open alerts, what is not fresh, drift, and what serves since when and why."""
+    from adplatform.report.status import status
+    from adplatform.report.status_text import print_status
 
-    found = commands.status(settings())
+    found = status(settings())
     if json_:
-        emit(found)
-        return
-    table = Table("agent", "champion", "since", "reason", title=f"data through {found['data_through']}")
-    for row in found["agents"]:
-        table.add_row(row["agent"], row["champion"] or "none yet", row["since"] or "", row["reason"] or "")
-    out.print(table)
+        emit(found.model_dump(mode="json"))
+    else:
+        print_status(out, found)
 
 
 @app.command()

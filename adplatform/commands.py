@@ -1,10 +1,9 @@
-"""What the command line asks for, above assembly: plans from requests, status, decisions, rollback."""
+"""What the command line asks for, above assembly: plans from requests, decisions, rollback."""
 
 from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from adplatform import asset_keys as keys
 from adplatform.assembly import no_bars, vocabulary, word_first
@@ -58,26 +57,6 @@ def experiment_status(config: Settings, name: str | None) -> list[ExperimentDeci
         known = ", ".join(d.experiment_id for d in found) or "there are none"
         raise InputError(f"experiment {name}", "is unknown", f"choose from: {known}")
     return chosen
-
-
-def status(config: Settings) -> dict[str, Any]:
-    """Agents with champion, since when and why; the data and its last day."""
-    state = State(config)
-    rows = []
-    for agent in (*keys.AGENTS, keys.COPY_MODEL, keys.INTERACTION_FACTORS):
-        history = state.registry.history(agent)
-        last = history[-1] if history else None
-        rows.append(
-            {"agent": agent, "champion": last.champion if last else None, "since": last.at if last else None,
-             "reason": last.reason if last else None}
-        )  # fmt: skip
-    built = config.warehouse.exists()
-    through = state.warehouse.data_through() if built else None
-    return {
-        "agents": rows,
-        "data_through": through.isoformat() if through else None,
-        "data_version": state.warehouse.data_version() if built else None,
-    }
 
 
 def rollback(config: Settings, agent: str) -> Promotion:
