@@ -11,7 +11,7 @@ from adplatform.settings import Settings
 Progress = Callable[[float], None]
 Check = Callable[[Settings, Progress], list[Claim]]
 
-_WORLDS = ("coverage", "looks", "calibration", "ranking", "promotion", "fallbacks")
+_WORLDS = ("coverage", "looks", "calibration", "ranking", "promotion", "fallbacks", "drift", "poison")
 _HOME = ("leak", "consent")
 _SERVED = ("parity", "swap", "events")
 

@@ -79,8 +79,10 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
         with instance(config) as found:
             _materialize_all(stages, found, loaded, config, wanted.campaigns)
             online = None
-            if _reaches_today(loaded) and not stages.failures:
+            if not stages.failures and _reaches_today(loaded):
                 online = _online(stages, found, loaded, config)
+            elif not stages.failures:
+                _drift(stages, found)
         claims = _claims(stages, config, loaded) if wanted.claims and not stages.failures else []
         with stages.stage("report"):
             path, summary = write_report(
@@ -147,7 +149,7 @@ def _reaches_today(loaded: dict[str, Any]) -> bool:
 def _online(
     stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings
 ) -> dict[str, Any] | None:
-    """Serve, decide, land what came of it, train again, and see the gateway take what was promoted."""
+    """Serve, decide, land what came of it, look for drift, train again, and see the gateway take what was promoted."""
     from adplatform.demo import online
 
     market = online.market_of(loaded)
@@ -166,6 +168,7 @@ def _retrain(
     with stages.stage("land decisions"):
         _run(stages, found, "decision log", f"key:{asset_keys.DECISION_LOG}", today)
         _run(stages, found, "behaviour", "group:behaviour")
+    _drift(stages, found)
     with stages.stage("train again"):
         _run(stages, found, "agents", f"({_trained()}) or group:serving")
     champion = Registry(config.models).champion("bandit_policy")
@@ -175,6 +178,12 @@ def _retrain(
     if swap is None:
         stages.failures.append(f"online: the gateway did not take policy {version} within 5 s")
     return {**played._asdict(), "policy_after_retraining": version, "swap_seconds": swap}
+
+
+def _drift(stages: Stages, found: dg.DagsterInstance) -> None:
+    """Judge the last whole day against those before it; an alarm is an answer, not a failure."""
+    with stages.stage("drift report"):
+        _run(stages, found, "drift report", f"key:{asset_keys.DRIFT_REPORT}")
 
 
 def _trained() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 from adplatform.contracts.monitoring import DriftKind, DriftReport
 from adplatform.report.pictures import BAD, GOOD, INK, SOFT, figure, png
 
@@ -14,7 +16,7 @@ def drift_plot(report: DriftReport) -> bytes:
     for kind in DriftKind:
         axis.plot(
             range(len(days)),
-            [d.strongest[kind] for d in report.recent],
+            [d.strongest[kind] or nan for d in report.recent],  # 0 where nothing of the kind could be tested
             "o-",
             ms=4,
             color=colours[kind],

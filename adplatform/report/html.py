@@ -9,7 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from adplatform.contracts.claims import Claim
 from adplatform.contracts.targeting import SegmentRanking, SegmentScore
+from adplatform.report.drift_picture import drift_plot
 from adplatform.report.pictures import bars_with_intervals, data_uri, lift_forest, plan_bars, regret_bars
+from adplatform.report.retraining import notable, share_of_limit
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("adplatform.report", "templates"),
@@ -32,6 +34,9 @@ WHAT_IT_MEANS = {
     "parity": "Does the endpoint answer what batch would?",
     "swap": "Does a new model arrive without a failed answer?",
     "events": "Is nothing lost or doubled, whoever is killed?",
+    "fuzz": "Does every answer keep to what the endpoints say of themselves?",
+    "drift": "Is a change of the world noticed, and no false alarm raised?",
+    "poison": "Do spoilt labels stay out of the model that serves?",
     "copy": "Do enough usable texts come out of each brief?",
 }
 
@@ -54,7 +59,7 @@ def _ranking_picture(ranking: SegmentRanking) -> str:
 
 def render(dataset: dict[str, Any], summary: dict[str, Any], found: dict[str, Any], claims: Sequence[Claim]) -> str:
     """The page. ``found`` is what summary.figures returned, {} when nothing was built."""
-    plans = found.get("plans", [])
+    plans, report = found.get("plans", []), found.get("drift")
     return _ENVIRONMENT.get_template("report.html").render(
         dataset=dataset,
         summary=summary,
@@ -64,5 +69,11 @@ def render(dataset: dict[str, Any], summary: dict[str, Any], found: dict[str, An
         plan_pictures={p.plan_id: data_uri(plan_bars(p)) for p in plans},
         ranking_pictures={k: _ranking_picture(r) for k, r in found.get("rankings", {}).items() if r.scores},
         versus_picture=data_uri(regret_bars(found["versus"].detail)) if found.get("versus") else None,
+        notable=notable(report) if report else [],
+        share_of_limit=share_of_limit,
+        challenged={c.agent for c in found.get("challenges", [])},
+        drift_picture=data_uri(drift_plot(report))
+        if report and any(s.z is not None for s in report.statistics)
+        else None,
         lift_picture=data_uri(lift_forest(found["decisions"])) if found.get("decisions") else None,
     )

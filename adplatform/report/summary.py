@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from adplatform import asset_keys as keys
+from adplatform import monitor
 from adplatform.contracts.claims import Claim
 from adplatform.contracts.measurement import ExperimentDecision
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.promotion import Verdict
 from adplatform.contracts.targeting import PolicyEvaluation, SegmentRanking
 from adplatform.report.html import render
+from adplatform.report.online import served
+from adplatform.report.retraining import challenges, drift_figures, retraining_figures
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.atomic import write_bytes
@@ -41,6 +44,9 @@ def figures(config: Settings) -> dict[str, Any]:
         "decisions": documents.find(keys.EXPERIMENT_DECISIONS, "all", list[ExperimentDecision]) or [],
         "promotions": [p for a in keys.AGENTS for p in state.registry.history(a)[-1:]],
         "open_bandit": documents.find(keys.LOGGED_POLICY_VALUES, "all", dict[str, Any]),
+        "served": served(state),
+        "drift": monitor.latest(state),
+        "challenges": challenges(state),
         "versus": documents.find(keys.MULTI_AGENT_VS_SINGLE_MODEL, "all", Claim),
         "data_through": str(state.warehouse.data_through()),
     }
@@ -70,6 +76,9 @@ def _for_machines(found: dict[str, Any]) -> dict[str, Any]:
             for d in found["decisions"]
         ],
         "open_bandit": found["open_bandit"],
+        "served": [s.model_dump(mode="json") for s in found["served"]],
+        "drift": drift_figures(found["drift"]) if found["drift"] else None,
+        "retraining": retraining_figures(found["drift"], found["challenges"]),
     }  # fmt: skip
 
 
