@@ -1,11 +1,12 @@
 """What the endpoints read says what the warehouse says, and knows nobody without consent."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 import dagster as dg
 
 from adplatform import asset_keys as keys
 from adplatform.contracts.features import USER_FEATURES
+from adplatform.partitions import ONLINE
 from asset_checks.platform import state
 
 MOST_USERS = 20_000
@@ -71,6 +72,32 @@ def only_consenting_users() -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=keys.DECISION_LOG,
+    name="served_features_equal_the_marts",
+    partitions_def=ONLINE,
+    additional_deps=["user_features", "user_creative_exposures"],
+)
+def no_skew(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Features that were decided on are bit for bit those of the marts, but for what came in later, which is counted."""
+    from adplatform.skew import skew_of
+
+    found = {day: skew_of(state(), date.fromisoformat(day)) for day in context.partition_keys}
+    known = [skew for skew in found.values() if skew]
+    missing = sorted(day for day, skew in found.items() if skew is None)
+    wrong = [f"{day}: {skew.first}" for day, skew in found.items() if skew and skew.skewed]
+    lags = [skew.lag for skew in known if skew.lag is not None]
+    return dg.AssetCheckResult(
+        passed=not wrong and not missing,
+        severity=dg.AssetCheckSeverity.ERROR if wrong else dg.AssetCheckSeverity.WARN,
+        metadata={
+            **{name: sum(getattr(s, name) for s in known) for name in ("decisions", "compared", "lagged", "skewed")},
+            **({"largest_profile_lag_hours": max(lags).total_seconds() / 3600} if lags else {}),
+        },
+        description="; ".join([*wrong, *(f"{day}: build user_features to compare" for day in missing)]) or None,
+    )
+
+
 @dg.asset_check(asset=keys.AGENT_SNAPSHOT, name="agents_answer_as_from_the_warehouse")
 def same_answers() -> dg.AssetCheckResult:
     """Rankings and expectations of agents built from the snapshot equal, to the last bit, those from the warehouse."""
@@ -106,4 +133,4 @@ def same_answers() -> dg.AssetCheckResult:
 
 def checks(present: frozenset[str]) -> list[dg.AssetChecksDefinition]:
     """Checks of what is published."""
-    return [profiles_equal_the_marts, only_consenting_users, same_answers]
+    return [profiles_equal_the_marts, only_consenting_users, same_answers, no_skew]

@@ -66,13 +66,18 @@ def write_profiles(directory: Path, tables: dict[str, pa.Table], manifest: Profi
     write_json(directory / "manifest.json", manifest._asdict())
 
 
+def manifest_of(directory: Path) -> ProfileManifest:
+    """The manifest of the snapshot in ``directory``."""
+    return ProfileManifest(**json.loads((directory / "manifest.json").read_text()))
+
+
 class ProfileSnapshot:
     """The snapshot in ``directory``. Raises AdPlatformError where it does not read."""
 
     def __init__(self, directory: Path, version: str) -> None:
         self.version = version
         try:
-            self.manifest = ProfileManifest(**json.loads((directory / "manifest.json").read_text()))
+            self.manifest = manifest_of(directory)
             self.base = self.manifest.earliest - 64
             self._read_users(_table(directory / "users.parquet", *ATTRIBUTES))
             self._read_exposures(_table(directory / "exposures.parquet", "creative_id"))
