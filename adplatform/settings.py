@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, description="Worker processes of the gateway.")
     body_limit_bytes: int = Field(default=1 << 20, ge=1024, description="Larger bodies are refused.")
     deadline_ms: float = Field(default=1000, gt=0, description="A request is answered within this, or not at all.")
+    slow_deadline_ms: float = Field(default=180_000, gt=0, le=600_000, description="The same for plans and creatives.")
     key_requests_per_second: float | None = Field(
         default=None, gt=0, description="Requests a second of one key in one worker; more are refused with 429."
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 import bentoml
@@ -17,8 +18,9 @@ from starlette.responses import Response
 from adplatform.contracts.base import Message
 from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.serve import end_with_parent
+from adplatform.settings import settings
 from bentos.http import Refused, documented, handle_refusals, json_answer, parse
-from bentos.middleware import freeze
+from bentos.middleware import freeze, guard
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.5
@@ -98,12 +100,15 @@ class Version(Message):
     version: str
 
 
-def agent_app(title: str, routes: list[Route], version: Callable[[], str]) -> FastAPI:
-    """The app of an agent's service."""
+def agent_app(title: str, routes: list[Route], version: Callable[[], str], at_once: int | None = None) -> FastAPI:
+    """The app of an agent's service, which answers ``at_once`` requests at most; one whose deadline has passed before
+    its turn costs nothing.
+    """
+    threads = ThreadPoolExecutor(at_once) if at_once else None
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     handle_refusals(app)
     for route in routes:
-        _add(app, route)
+        _add(app, route, threads)
 
     @app.get("/v1/version", **documented(None, Version, "The model that would answer now."))
     async def present() -> Response:
@@ -113,24 +118,24 @@ def agent_app(title: str, routes: list[Route], version: Callable[[], str]) -> Fa
     return app
 
 
-def _add(app: FastAPI, route: Route) -> None:
+def _add(app: FastAPI, route: Route, threads: Executor | None) -> None:
     async def answer(request: Request) -> Response:
         asked = parse(route.asked, await request.body())
-        return json_answer((await called(route.answer, asked)).model_dump_json().encode())
+        return json_answer((await called(route.answer, asked, threads)).model_dump_json().encode())
 
     app.post(route.path, name=route.path, **documented(route.asked, route.answered, route.summary))(answer)
 
 
-async def called(work: Callable[[Any], T], asked: Any) -> T:
+async def called(work: Callable[[Any], T], asked: Any, threads: Executor | None = None) -> T:
     """The answer of ``work`` in a thread. Raises Refused: 422 on wrong input, 503 where the agent cannot answer."""
     try:
-        return await asyncio.to_thread(work, asked)
+        return await asyncio.get_running_loop().run_in_executor(threads, work, asked)
     except InputError as error:
         raise Refused(422, "invalid", str(error)) from error
     except AdPlatformError as error:
         raise Refused(503, "unavailable", str(error), retry=True) from error
 
 
-def scopes_of(routes: list[Route], scope: str = "read") -> Mapping[tuple[str, str], str]:
-    """The scope that each route needs."""
-    return {("POST", route.path): scope for route in routes}
+def guard_agent(service: Any, routes: list[Route]) -> None:
+    """Put the guard before an agent's service. Whoever asks says how long it waits."""
+    guard(service, {("POST", route.path): "read" for route in routes}, {"/": settings().slow_deadline_ms / 1000})

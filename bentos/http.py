@@ -29,7 +29,7 @@ REFUSALS: Final = {
     415: "The body is not declared as JSON.",
     422: "A field is wrong; the detail names it.",
     429: "More requests than this key may send in a second.",
-    503: "Overloaded, or what answers is not available; try again after Retry-After seconds.",
+    503: "Overloaded, past the deadline, or what answers is not available; try again after Retry-After seconds.",
 }
 
 

@@ -19,7 +19,7 @@ from adplatform.settings import Settings, settings
 from adplatform.store.keys import KeyRefused, Keys
 from bentos import metrics
 from bentos.admission import ClientLeft, Places, Rates, read_body, replayed, too_large
-from bentos.refusals import WORDS, Answer, App, Receive, Refusal, Scope, Send, problem, refuse, request_id
+from bentos.refusals import WORDS, Answer, App, Receive, Refusal, Scope, Send, problem, refuse, request_id, too_late
 
 __all__ = ["Guard", "freeze", "guard", "problem"]
 PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
@@ -42,17 +42,21 @@ _log = logging.getLogger(__name__)
 
 class Guard:
     """The middleware. ``scopes`` says which scope a (method, path) needs, where a path that ends in / stands for all
-    below it; what is not in it needs ``read``.
+    below it; what is not in it needs ``read``. ``seconds`` says how long a path may take, likewise; what is not in it
+    has ``deadline_ms`` of the settings.
     """
 
     def __init__(
-        self, app: App, scopes: Mapping[tuple[str, str], str], config: Settings | None = None, name: str = "service"
-    ) -> None:
+        self, app: App, scopes: Mapping[tuple[str, str], str], config: Settings | None = None, name: str = "service",
+        seconds: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
         config = config or settings()
         self.app, self.name, self.keys = app, name, Keys(config.keys)
         self.exact = dict(scopes)
         self.below = [(m, p, scope) for (m, p), scope in self.exact.items() if p.endswith("/")]
         self.limit, self.deadline = config.body_limit_bytes, config.deadline_ms / 1000
+        self.seconds = dict(seconds or {})
+        self.seconds_below = [(p, s) for p, s in self.seconds.items() if p.endswith("/")]
         self.body_seconds, self.drain_seconds = config.body_seconds, config.drain_ms / 1000
         self.places = Places(config.concurrency, config.queue, config.queue_ms / 1000)
         self.rates = Rates(config.key_requests_per_second)
@@ -109,7 +113,7 @@ class Guard:
             self._json_alone(headers, body)
             if length is not None and (len(length) > 12 or int(length) > self.limit):
                 raise too_large(self.limit)
-            scope["state"]["deadline"] = started + self._seconds(headers.get(b"x-deadline-ms"))
+            scope["state"]["deadline"] = started + self._seconds(scope["path"], headers.get(b"x-deadline-ms"))
         except Refusal as refusal:
             refusal.close = refusal.close or body
             raise
@@ -153,13 +157,14 @@ class Guard:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise Refusal(415, "unsupported", "Content-Encoding: is not taken; send plain JSON")
 
-    def _seconds(self, sent: bytes | None) -> float:
+    def _seconds(self, path: str, sent: bytes | None) -> float:
+        usual = self.seconds.get(path) or next((s for p, s in self.seconds_below if path.startswith(p)), self.deadline)
         if sent is None:
-            return self.deadline
+            return usual
         if not sent.isdigit() or len(sent) > 6 or not 1 <= int(sent) <= LONGEST_DEADLINE_MS:
             detail = f"X-Deadline-Ms: is no whole number from 1 to {LONGEST_DEADLINE_MS}; send milliseconds"
             raise Refusal(422, "invalid", detail)
-        return min(self.deadline, int(sent) / 1000)
+        return min(usual, int(sent) / 1000)
 
     def _scope(self, method: str, path: str) -> str:
         exact = self.exact.get((method, path))
@@ -175,11 +180,23 @@ class Guard:
             raise Refusal(503, "overloaded", "too many requests at once; try again", retry=True, close=False)
         try:
             whole = await read_body(receive, self.limit, self.body_seconds)
-            if time.perf_counter() > scope["state"]["deadline"]:
-                raise Refusal(503, "too_late", "the deadline passed before work began; try again", retry=True)
-            await self.app(scope, replayed(whole, receive), answer)
+            answer.deadline = scope["state"]["deadline"]
+            await self._in_time(scope, replayed(whole, receive), answer)
         finally:
             self.places.leave()
+
+    async def _in_time(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        """Have it answered before its deadline; what is still awaited then is cancelled. Raises Refusal."""
+        left = answer.deadline - time.perf_counter()
+        if left <= 0:
+            raise too_late()
+        try:
+            async with asyncio.timeout(left):
+                await self.app(scope, receive, answer)
+        except TimeoutError:
+            if answer.status:
+                raise
+            raise too_late() from None
 
     async def _metrics(self, scope: Scope, answer: Answer) -> None:
         page, kind = await asyncio.to_thread(metrics.page)
@@ -206,11 +223,21 @@ class Guard:
                 _log.info("not the main thread: whoever runs the loop ends it")
 
 
-def guard(service: Any, scopes: Mapping[tuple[str, str], str]) -> None:
-    """Put the Guard before a BentoML service, and its metrics in the place of BentoML's."""
+class _Never(float):
+    """A timeout that is none: BentoML's own makes a task for each request and keeps its timer, 800 bytes, until it would
+    have fired. Its settings take positive numbers alone, its server asks whether there is one.
+    """
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def guard(service: Any, scopes: Mapping[tuple[str, str], str], seconds: Mapping[str, float] | None = None) -> None:
+    """Put the Guard before a BentoML service, and its metrics and deadlines in the place of BentoML's."""
     service.config["metrics"] = {"enabled": False}
+    service.config["traffic"] = {**service.config.get("traffic", {}), "timeout": _Never(LONGEST_DEADLINE_MS)}
     metrics.own_directory(settings().home / "online" / "metrics", service.name)
-    service.add_asgi_middleware(Guard, scopes=scopes, name=service.name)
+    service.add_asgi_middleware(Guard, scopes=scopes, name=service.name, seconds=seconds)
 
 
 def freeze() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -33,6 +35,11 @@ class Refusal(Exception):
     def __init__(self, status: int, error: str, detail: str, retry: bool = False, close: bool = False) -> None:
         self.status, self.error, self.detail, self.retry, self.close = status, error, detail, retry, close
         super().__init__(detail)
+
+
+def too_late() -> Refusal:
+    """The deadline of a request has passed. Whatever it changed may be there: the same idempotency key tells."""
+    return Refusal(503, "too_late", "the deadline passed; try again, with the same Idempotency-Key", retry=True)
 
 
 def request_id(sent: bytes | None) -> str:
@@ -68,13 +75,15 @@ async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 
 class Answer:
-    """``send`` of one request: adds its id, remembers the status, and says errors of libraries in our shape."""
+    """``send`` of one request: adds its id, remembers the status, says errors of libraries in our shape, and nothing
+    good after ``deadline`` (``time.perf_counter``).
+    """
 
-    __slots__ = ("_header", "_scope", "_send", "_swallow", "status", "whole")
+    __slots__ = ("_header", "_scope", "_send", "_swallow", "deadline", "status", "whole")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send, self._swallow = scope, send, False
-        self.status, self.whole = 0, False
+        self.status, self.whole, self.deadline = 0, False, math.inf
         self._header = (b"x-request-id", scope["state"]["request_id"].encode())
 
     async def __call__(self, message: Message) -> None:
@@ -82,8 +91,15 @@ class Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message.get("headers", ())
-            if self.status >= 400 and (b"content-type", b"application/json") not in map(tuple, headers):
-                await self._instead(headers)
+            if self.status < 400:
+                if time.perf_counter() > self.deadline:
+                    late = too_late()
+                    self.status = late.status
+                    await self._instead((), late.error, late.detail, late.retry)
+                    return
+            elif (b"content-type", b"application/json") not in map(tuple, headers):
+                said = WORDS.get(self.status, ("refused", f"the answer is {self.status}", self.status > 500))
+                await self._instead(headers, *said)
                 return
             message["headers"] = [*headers, self._header]
         elif self._swallow:
@@ -92,9 +108,8 @@ class Answer:
             self.whole = not message.get("more_body")
         await self._send(message)
 
-    async def _instead(self, headers: Any) -> None:
+    async def _instead(self, headers: Any, error: str, detail: str, retry: bool) -> None:
         self._swallow = self.whole = True
-        error, detail, retry = WORDS.get(self.status, ("refused", f"the answer is {self.status}", self.status > 500))
         body = body_of(self._scope, error, detail, retry)
         kept = [(k, v) for k, v in headers if k.lower() in (b"allow", b"retry-after", b"connection")]
         more = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), self._header]

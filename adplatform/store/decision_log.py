@@ -2,7 +2,8 @@
 
 A SQLite file in WAL mode with ``synchronous=FULL``: what is committed survives a kill -9 and a power cut, an id is
 there once, and several processes may write. Each process has one writer thread; it commits whatever has queued up
-meanwhile as one transaction, so that a burst shares one sync. A caller's future ends after the commit, never before.
+meanwhile as one transaction, so that a burst shares one sync. A caller's future ends after the commit, never before;
+one that was cancelled before its turn leaves nothing.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class DecisionLog:
             while len(taken) < MOST_TOGETHER and not self._queue.empty():
                 taken.append(self._queue.get())
             ending = None in taken
-            some = [t for t in taken if t is not None]
+            some = [t for t in taken if t is not None and t[1].set_running_or_notify_cancel()]
             if len(some) > 1 and self._together(connection, some):
                 continue
             for one in some:  # one by one where together one of them failed

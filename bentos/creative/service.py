@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import bentoml
 
 from adplatform.assembly import PublishedCreatives, creative_agent
@@ -11,8 +9,7 @@ from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.settings import settings
 from adplatform.store.documents import Documents
 from adplatform.store.registry import Registry
-from bentos.agents import AgentService, Held, Route, agent_app, scopes_of
-from bentos.middleware import guard
+from bentos.agents import AgentService, Held, Route, agent_app, guard_agent
 
 
 def _build() -> PublishedCreatives:
@@ -21,25 +18,21 @@ def _build() -> PublishedCreatives:
 
 
 agent = Held(lambda: Registry(settings().models).mark("copy_model"), _build)
-writing = threading.Lock()
-
-
-def answer(asked: CreativeRequest) -> CreativeSet:
-    """One brief at a time: two would share the same cores and both take twice as long."""
-    with writing:
-        return agent.get().creatives(asked)
-
-
-ROUTES = [Route("/v1/creatives", CreativeRequest, CreativeSet, "Word variants for a brief.", answer)]
-app = agent_app("adplatform creative", ROUTES, lambda: agent.get().version)
+ROUTES = [
+    Route("/v1/creatives", CreativeRequest, CreativeSet, "Word variants for a brief.",
+          lambda asked: agent.get().creatives(asked)),
+]  # fmt: skip
+app = agent_app("adplatform creative", ROUTES, lambda: agent.get().version, at_once=1)
+"""One brief at a time: two would share the same cores and both take twice as long. One whose caller has gone is worded
+to the end and kept, so that the next time it is there."""
 
 
 @bentoml.asgi_app(app, path="/")
-@bentoml.service(name="creative", workers=1, traffic={"timeout": 600})
+@bentoml.service(name="creative", workers=1)
 class CreativeService(AgentService):
     """Holds the agent; the language model is loaded by the first brief that was not worded before."""
 
     held = agent
 
 
-guard(CreativeService, scopes_of(ROUTES))
+guard_agent(CreativeService, ROUTES)

@@ -45,7 +45,7 @@ def _online(app: FastAPI, worker: Worker) -> None:
         body = await request.body()
         asked = parse(DecideRequest, body, strict=False)
         try:
-            made = worker.deciding.decide(asked, datetime.now(UTC))
+            made = worker.deciding.decide(asked, datetime.now(UTC), _deadline(request))
         except InputError as error:
             raise Refused(404, "unknown", str(error)) from error
         answer = await _durable(worker.log.record(made.record, _key(request, body)))
@@ -71,26 +71,32 @@ def _agents(app: FastAPI, worker: Worker) -> None:
     def passed_on(path: str, agent: str, asked: type[BaseModel], answered_: type[BaseModel], summary: str) -> None:
         @app.post(path, name=path, **documented(asked, answered_, summary))
         async def ask(request: Request) -> Response:
-            return json_answer(await worker.ask(agent, path, parse(asked, await request.body())))
+            return json_answer(await worker.ask(agent, path, parse(asked, await request.body()), _deadline(request)))
 
     passed_on("/v1/segments/rank", "targeting", RankRequest, SegmentRanking, "Rank segments for creatives.")
     passed_on("/v1/creatives", "creative", CreativeRequest, CreativeSet, "Word variants for a brief.")
     passed_on("/v1/lift", "measurement", ExperimentCounts, ExperimentDecision, "Lift and action from live counts.")
 
     @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
-    async def experiment(experiment_id: PathId) -> Response:
-        return json_answer(await worker.ask("measurement", f"/v1/experiments/{experiment_id}", None))
+    async def experiment(request: Request, experiment_id: PathId) -> Response:
+        path = f"/v1/experiments/{experiment_id}"
+        return json_answer(await worker.ask("measurement", path, None, _deadline(request)))
 
     @app.post("/v1/plan", **documented(Brief, CampaignPlan, "A campaign plan, and who said what."))
     async def plan(request: Request) -> Response:
         body = await request.body()
         asked = parse(Brief, body)
-        planned = await called(worker.plan, asked)
+        planned = await called(lambda brief: worker.plan(brief, _deadline(request)), asked)
         for step in planned.trace:
             answered(step.agent, step.version, step.fallback)
         made = planned.model_dump_json().encode()
         key = _key(request, body)
         return json_answer(made if key is None else await _durable(worker.log.once(key, made, datetime.now(UTC))))
+
+
+def _deadline(request: Request) -> float:
+    """When the guard gives up on the request, by ``time.perf_counter``."""
+    return float(request.scope["state"]["deadline"])
 
 
 def _batch(body: bytes) -> list[Any]:

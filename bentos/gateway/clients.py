@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -13,15 +13,22 @@ from adplatform.contracts.measurement import PerformanceReport, PerformanceReque
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
 
 A = TypeVar("A", bound=BaseModel)
-SECONDS: Final = 60.0
 
 
 class RemoteAgent:
-    """One agent's service. Implements the agent protocols."""
+    """One agent's service, which has ``seconds`` for an answer. Implements the agent protocols."""
 
-    def __init__(self, agent: str, url: str, key: str) -> None:
-        self.agent = agent
-        self._client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=SECONDS)
+    def __init__(self, agent: str, client: httpx.Client, seconds: float) -> None:
+        self.agent, self._client, self._seconds = agent, client, seconds
+
+    @classmethod
+    def at(cls, agent: str, url: str, key: str, seconds: float) -> Self:
+        """The service at ``url``."""
+        return cls(agent, httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}), seconds)
+
+    def within(self, seconds: float) -> RemoteAgent:
+        """The same service, with so much time for an answer."""
+        return RemoteAgent(self.agent, self._client, seconds)
 
     @property
     def version(self) -> str:
@@ -48,11 +55,17 @@ class RemoteAgent:
             raise AgentNonsense(self.agent, "its service's answer breaks the contract") from error
 
     def _send(self, method: str, path: str, body: bytes | None) -> httpx.Response:
-        headers = {"content-type": "application/json"} if body is not None else {}
+        headers = asking(self._seconds, body)
         try:
-            answer = self._client.request(method, path, content=body, headers=headers)
+            answer = self._client.request(method, path, content=body, headers=headers, timeout=self._seconds)
         except httpx.TransportError as error:
             raise AgentUnavailable(self.agent, f"its service does not answer ({type(error).__name__})") from error
         if answer.status_code != 200:
             raise AgentUnavailable(self.agent, f"its service said {answer.status_code}: {answer.text[:200]}")
         return answer
+
+
+def asking(seconds: float, body: bytes | None) -> dict[str, str]:
+    """Headers for a service that has so much time for its answer."""
+    kind = {"content-type": "application/json"} if body is not None else {}
+    return {"x-deadline-ms": str(max(1, int(seconds * 1000))), **kind}

@@ -7,6 +7,8 @@ in place; with none before, every candidate is as likely as the other.
 from __future__ import annotations
 
 import logging
+import math
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ from adplatform.targeting.request import features
 
 AGENT: Final = "bandit_policy"
 UNIFORM: Final = "uniform"
+HURRY_SECONDS: Final = 0.02
+"""With less time left nothing is looked up or scored, so that the commit may be in time: 17 ms is the goal for the whole."""
 _log = logging.getLogger(__name__)
 
 
@@ -93,25 +97,31 @@ class Deciding:
         self.taken()
         return True
 
-    def decide(self, asked: DecideRequest, at: datetime) -> Made:
-        """One choice. Raises InputError where a candidate is not in the library."""
+    def decide(self, asked: DecideRequest, at: datetime, deadline: float = math.inf) -> Made:
+        """One choice; by the default rule where looking up or scoring fails, or too little is left before ``deadline``
+        (``time.perf_counter``). Raises InputError where a candidate is not in the library.
+        """
         serving, library = self.serving, self.library()
         candidates = [library[c] for c in asked.candidates if c in library]
         if len(candidates) < len(asked.candidates):
             unknown = next(c for c in asked.candidates if c not in library)
             raise InputError("candidates", f"{unknown} is no creative of the library", "send ids that are landed")
-        known = asked.user_id is not None and self.profiles.version is not None
-        profile = self.profiles.get(str(asked.user_id), at) if known else None
+        profile, trouble = self._look_up(asked.user_id, at, deadline)
+        reasons = ["nothing personal was used"] if trouble else [_known(asked.user_id, profile)]
         request = features(profile, asked.placement, asked.position, at, candidates)
-        reasons = [_known(asked.user_id, profile)]
-        try:
-            probabilities = serving.policy.of_request(request)
-            reasons.insert(0, f"drawn by policy {serving.version}")
-        except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
-            _log.exception("policy %s failed", serving.version)
+        if not trouble and _hurried(deadline):
+            trouble = "no time was left to score"
+        if not trouble:
+            try:
+                probabilities = serving.policy.of_request(request)
+                reasons.insert(0, f"drawn by policy {serving.version}")
+            except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
+                _log.exception("policy %s failed", serving.version)
+                trouble = "the policy failed"
+        if trouble:
             serving = Serving(UNIFORM, UniformPolicy())
             probabilities = serving.policy.of_request(request)
-            reasons.insert(0, "default rule: the policy failed, every candidate is as likely")
+            reasons.insert(0, f"default rule: {trouble}, every candidate is as likely")
         index, propensity = choose(probabilities[None], self._rng)
         decision: dict[str, Any] = {
             "decision_id": uuid.uuid4().hex,
@@ -134,6 +144,22 @@ class Deciding:
         user = asked.user_id if profile else None
         record = NewDecision(decision["decision_id"], at, user, decision["creative_id"], orjson.dumps(logged), answer)
         return Made(record, serving.version, serving.version == UNIFORM)
+
+    def _look_up(self, user_id: str | None, at: datetime, deadline: float) -> tuple[Profile | None, str | None]:
+        """The user's profile, None where nobody is known; and why it could not be looked up, if so."""
+        if user_id is None or self.profiles.version is None:
+            return None, None
+        if _hurried(deadline):
+            return None, "no time was left to look the user up"
+        try:
+            return self.profiles.get(user_id, at), None
+        except Exception:  # noqa: BLE001 - a store that breaks must not cost the slot
+            _log.exception("the look-up of a user failed")
+            return None, "the user could not be looked up"
+
+
+def _hurried(deadline: float) -> bool:
+    return deadline - time.perf_counter() < HURRY_SECONDS
 
 
 def _known(user_id: str | None, profile: Profile | None) -> str:

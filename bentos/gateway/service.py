@@ -17,6 +17,13 @@ SCOPES: Final = {
     ("POST", "/v1/events"): "ingest",
 }
 """What is not here needs the scope ``read``."""
+SLOW: Final = settings().slow_deadline_ms / 1000
+SECONDS: Final = {
+    "/v1/plan": SLOW,
+    "/v1/creatives": SLOW,
+    **dict.fromkeys(("/v1/segments/rank", "/v1/lift", "/v1/experiments/"), settings().agent_seconds),
+}
+"""How long these may take."""
 worker = Worker()
 app = make_app(worker)
 
@@ -37,4 +44,4 @@ class Gateway:
         worker.close()
 
 
-guard(Gateway, SCOPES)
+guard(Gateway, SCOPES, SECONDS)

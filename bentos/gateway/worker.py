@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from adplatform.assembly import budget_agent, orchestrated, word_first
 from adplatform.contracts.alerts import AlertKind, artefact_refused
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.errors import AdPlatformError
 from adplatform.contracts.plan import CampaignPlan
+from adplatform.contracts.problems import Problem
 from adplatform.inputs import AgentInputs, published
 from adplatform.serve import AGENT_SERVICES
 from adplatform.settings import Settings, settings
@@ -27,7 +29,7 @@ from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from bentos.agents import Held
-from bentos.gateway.clients import SECONDS, RemoteAgent
+from bentos.gateway.clients import RemoteAgent, asking
 from bentos.gateway.deciding import AGENT, Deciding
 from bentos.http import Refused
 
@@ -60,8 +62,8 @@ class Worker:
         self.inputs = Held(Snapshots(config.snapshots).mark, self._published)
         key = config.service_key.get_secret_value() if config.service_key else ""
         self.urls = {agent: f"http://127.0.0.1:{config.agent_port + i}" for i, agent in enumerate(AGENT_SERVICES)}
-        self.remote = {agent: RemoteAgent(agent, url, key) for agent, url in self.urls.items()}
-        self._client = httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=SECONDS)
+        self.remote = {agent: RemoteAgent.at(agent, url, key, config.agent_seconds) for agent, url in self.urls.items()}
+        self._client = httpx.AsyncClient(headers={"authorization": f"Bearer {key}"})
         self.horizon = timedelta(hours=config.horizon_hours)
         self._refresh()
         self._every(POLL_SECONDS, self._refresh)
@@ -75,29 +77,41 @@ class Worker:
         self.log.__exit__()
         self.tail.close()
 
-    async def ask(self, agent: str, path: str, asked: BaseModel | None) -> bytes:
-        """The answer of an agent's service. Raises Refused: its own refusal passed on, 503 where it does not answer."""
+    async def ask(self, agent: str, path: str, asked: BaseModel | None, deadline: float) -> bytes:
+        """The answer of an agent's service, which is told what is left of ``deadline``. Raises Refused: its own refusal
+        passed on, 503 where it does not answer.
+        """
         body = None if asked is None else asked.model_dump_json().encode()
-        headers = {"content-type": "application/json"} if body is not None else {}
-        method = "GET" if body is None else "POST"
+        method, left = "GET" if body is None else "POST", max(0.001, deadline - time.perf_counter())
+        headers = asking(left, body)
         try:
-            answer = await self._client.request(method, self.urls[agent] + path, content=body, headers=headers)
+            answer = await self._client.request(
+                method, self.urls[agent] + path, content=body, headers=headers, timeout=left
+            )
+        except httpx.ReadTimeout as error:
+            raise Refused(503, "too_late", f"the {agent} service did not answer in time", retry=True) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Refused(503, "unavailable", f"the {agent} service does not answer; try again", retry=True) from error
         if answer.status_code == 200:
             return answer.content
-        if answer.status_code in (404, 422):
-            told = answer.json()
-            raise Refused(answer.status_code, told["error"], told["detail"])
+        told = _problem(answer)
+        if told and (answer.status_code in (404, 422) or told.error == "too_late"):
+            raise Refused(answer.status_code, told.error, told.detail, told.retry)
         raise Refused(503, "unavailable", f"the {agent} service cannot answer ({answer.status_code})", retry=True)
 
-    def plan(self, brief: Brief) -> CampaignPlan:
-        """The plan for a brief. An agent whose service fails is answered for by a rule, and the trace says so."""
+    def plan(self, brief: Brief, deadline: float) -> CampaignPlan:
+        """The plan for a brief, before ``deadline``. An agent whose service fails, or has not answered in its share of
+        what is left, is answered for by a rule, and the trace says so.
+        """
+        limits = shared(self.config, deadline - time.perf_counter())
+        turn = limits.agent_seconds
         machine = orchestrated(
-            self.inputs.get(), self.config, creative=self.remote["creative"], targeting=self.remote["targeting"],
-            measurement=self.remote["measurement"], budget=budget_agent(self.registry),
+            self.inputs.get(), limits,
+            creative=self.remote["creative"].within(limits.copy_seconds),
+            targeting=self.remote["targeting"].within(turn),
+            measurement=self.remote["measurement"].within(turn), budget=budget_agent(self.registry),
         )  # fmt: skip
-        word_first(machine, brief, self.config.seed, self.config.copy_seconds)
+        word_first(machine, brief, self.config.seed, limits.copy_seconds)
         return machine.plan(brief, seed=self.config.seed)
 
     def _refused(self, version: str, why: str) -> None:
@@ -148,3 +162,18 @@ class Worker:
             return
         if moved:
             _log.warning("%d events were rejected: their decision never came", moved)
+
+
+def shared(config: Settings, left: float) -> Settings:
+    """The settings with each wait of a plan cut to its share of ``left`` seconds; a tenth is for what is not waiting."""
+    usable = 0.9 * left
+    turns = {name: min(getattr(config, name), usable / 5) for name in ("agent_seconds", "creative_seconds")}
+    words = usable - 3 * turns["agent_seconds"] - turns["creative_seconds"]
+    return config.model_copy(update={**turns, "copy_seconds": min(config.copy_seconds, words)})
+
+
+def _problem(answer: httpx.Response) -> Problem | None:
+    try:
+        return Problem.model_validate_json(answer.content)
+    except ValidationError:
+        return None

@@ -20,9 +20,8 @@ from adplatform.measurement.agent import Measurement
 from adplatform.measurement.decisions import decide
 from adplatform.settings import settings
 from adplatform.store.snapshots import Snapshots
-from bentos.agents import AgentService, Held, Route, agent_app, called, scopes_of
+from bentos.agents import AgentService, Held, Route, agent_app, called, guard_agent
 from bentos.http import PathId, Refused, documented, json_answer
-from bentos.middleware import guard
 
 
 class Loaded(NamedTuple):
@@ -57,7 +56,8 @@ async def experiment(experiment_id: PathId) -> Response:
         raise Refused(
             404, "unknown", f"experiment {experiment_id[:60]}: there is none; see adplatform experiment status"
         )
-    return json_answer(decide(found[experiment_id]).model_dump_json().encode())
+    made = await called(decide, found[experiment_id])
+    return json_answer(made.model_dump_json().encode())
 
 
 @bentoml.asgi_app(app, path="/")
@@ -68,4 +68,4 @@ class MeasurementService(AgentService):
     held = loaded
 
 
-guard(MeasurementService, scopes_of(ROUTES))
+guard_agent(MeasurementService, ROUTES)

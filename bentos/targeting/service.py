@@ -12,8 +12,7 @@ from adplatform.settings import settings
 from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from adplatform.targeting.agent import Targeting
-from bentos.agents import AgentService, Held, Route, agent_app, scopes_of
-from bentos.middleware import guard
+from bentos.agents import AgentService, Held, Route, agent_app, guard_agent
 
 
 def _mark() -> object:
@@ -44,4 +43,4 @@ class TargetingService(AgentService):
     held = agent
 
 
-guard(TargetingService, scopes_of(ROUTES))
+guard_agent(TargetingService, ROUTES)

@@ -96,6 +96,13 @@ def test_a_deadline_can_be_shortened_and_not_stretched(server: Server) -> None:
     assert problem(server.client.post("/v1/decide", json={}, headers={"x-deadline-ms": "1.5"}), 422).error == "invalid"
 
 
+def test_what_is_still_awaited_at_the_deadline_is_given_up(server: Server) -> None:
+    started = time.perf_counter()
+    late = server.client.post("/v1/events", json={"seconds": 5}, headers={"x-deadline-ms": "300"})
+    assert problem(late, 503).error == "too_late"
+    assert time.perf_counter() - started < 4
+
+
 # Metrics
 
 

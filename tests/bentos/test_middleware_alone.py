@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ async def whatever(scope: Any, receive: Any, send: Any) -> None:
         return
     if scope["path"] == "/fails":
         raise ValueError("on purpose")
+    if scope["path"] == "/blocks":
+        time.sleep(0.1)
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"", "more_body": scope["path"] == "/half"})
@@ -100,6 +103,14 @@ def test_what_a_laxer_server_lets_through_is_refused(call: Caller, headers: Head
     assert start["status"] == status
     said = Problem.model_validate_json(body["body"])
     assert (b"x-request-id", said.request_id.encode()) in start["headers"]
+
+
+def test_a_good_answer_after_the_deadline_is_none_even_if_the_loop_was_blocked(call: Caller) -> None:
+    assert call([(b"x-deadline-ms", b"500")], path="/blocks")[0]["status"] == 200
+    start, body = call([(b"x-deadline-ms", b"50")], path="/blocks")
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert Problem.model_validate_json(body["body"]).error == "too_late"
 
 
 def test_a_prefix_in_the_table_stands_for_all_below_it(call: Caller) -> None:

@@ -57,7 +57,7 @@ class Tiny:
 
 
 if "TINY_UNGUARDED" not in os.environ:
-    guard(Tiny, {("POST", "/v1/decide"): "decide", ("POST", "/v1/events"): "ingest"})
+    guard(Tiny, {("POST", "/v1/decide"): "decide", ("POST", "/v1/events"): "ingest"}, {"/v1/events": 10.0})
 
 
 if __name__ == "__main__":
