@@ -26,6 +26,7 @@ from adplatform.store.profiles import Profiles
 from adplatform.targeting.collaborative import InteractionFactors
 from adplatform.upkeep.explain import explain
 from bentos.gateway.deciding import Deciding
+from tests.bentos.meanwhile import meanwhile
 from tests.homes import adplatform
 
 NOW = datetime.now(UTC)
@@ -220,8 +221,11 @@ def test_a_person_is_deleted_from_every_file_and_everybody_else_stays(state: Sta
 
     refused = adplatform(home, "delete-user", user)
     assert (refused.code, "--yes" in refused.error) == (2, True)
-    ran = adplatform(home, "delete-user", user, "--yes", "--json")
-    assert ran.code == 0, ran.err + ran.out
+    with meanwhile(home, other) as ask:
+        assert "profile_version" in ask(user)
+        ran = adplatform(home, "delete-user", user, "--yes", "--json")
+        assert ran.code == 0, ran.err + ran.out
+        assert "profile_version" not in ask(user)
 
     assert list(everywhere(home, user)) == []
     assert others(state, user) == counts
