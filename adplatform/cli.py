@@ -195,6 +195,17 @@ def rollback(agent: Annotated[str, typer.Argument(help="response_model, bandit_p
 
 
 @app.command()
+def shadow(
+    agent: Annotated[str, typer.Argument(help="bandit_policy.")],
+    version: Annotated[str | None, typer.Argument(help="A version of it, or off; without, say what runs.")] = None,
+) -> None:
+    """Run a challenger on live requests. What it says is logged (see explain), never answered."""
+    from adplatform import commands
+
+    out.print(commands.shadow(settings(), agent, version))
+
+
+@app.command()
 def doctor(json_: JsonFlag = False) -> None:
     """What is installed, which weights, which device, what would fail. Exit code 3 if something would."""
     from adplatform.doctor import examine

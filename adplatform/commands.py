@@ -59,6 +59,17 @@ def experiment_status(config: Settings, name: str | None) -> list[ExperimentDeci
     return chosen
 
 
+def shadow(config: Settings, agent: str, version: str | None) -> str:
+    """Run ``version`` in shadow, end it ("off"), or only say what runs (None). Raises InputError for an agent without."""
+    if agent != "bandit_policy":
+        raise InputError(f"agent {agent}", "cannot run in shadow", "give bandit_policy")
+    registry = State(config).registry
+    if version is not None:
+        registry.set_shadow(agent, None if version == "off" else version)
+    running = registry.shadow(agent)
+    return f"{agent}: {running.version} runs in shadow" if running else f"{agent}: nothing runs in shadow"
+
+
 def rollback(config: Settings, agent: str) -> Promotion:
     """Give the agent back its previous champion. Raises InputError for an unknown agent or when there is none before."""
     if agent not in keys.AGENTS:

@@ -47,6 +47,7 @@ class Instruments(NamedTuple):
     requests: Any
     seconds: Any
     answers: Any
+    shadows: Any
 
 
 @cache
@@ -63,6 +64,10 @@ def instruments() -> Instruments:
         prometheus.Counter(
             "adplatform_answers", "Answers of agents; fallback names the rule that stood in, or none.",
             ["agent", "policy_version", "fallback"],
+        ),
+        prometheus.Counter(
+            "adplatform_shadow", "Decisions that a challenger was asked of; outcome: answered, failed or refused.",
+            ["agent", "policy_version", "outcome"],
         ),
     )  # fmt: skip
 
@@ -91,6 +96,11 @@ def requested(service: str, route: str, status: int, seconds: float) -> None:
 def answered(agent: str, policy_version: str, fallback: str | None = None) -> None:
     """Count an answer of an agent; ``fallback`` names the rule that stood in for it."""
     _answer(agent, policy_version, fallback or "none").inc()
+
+
+def shadowed(agent: str, policy_version: str, outcome: str) -> None:
+    """Count what came of asking a shadow."""
+    instruments().shadows.labels(agent, policy_version, outcome).inc()
 
 
 def template_of(scope: Any) -> str:

@@ -47,6 +47,16 @@ class Decision(Message):
     """Why: the policy or the default rule, and what was known of the user."""
 
 
+class Shadow(Message):
+    """What a challenger that runs in shadow would have said of the same request and features. It is never answered."""
+
+    policy_version: Identifier
+    creative_id: Identifier
+    """Its own draw."""
+    probabilities: tuple[Probability, ...]
+    """Of each candidate."""
+
+
 class LoggedDecision(Message):
     """A decision with everything that it takes to compute it again."""
 
@@ -60,6 +70,8 @@ class LoggedDecision(Message):
     """``creative_exposures_7d`` of each candidate; null without a known user."""
     probabilities: tuple[Probability, ...]
     """Of each candidate, under ``decision.policy_version``."""
+    shadow: Shadow | None = None
+    """Absent where none ran, or where it failed."""
 
 
 class EventKind(StrEnum):

@@ -216,6 +216,8 @@ DECISION_LOG: Final = Table(
         Column("probabilities", S, "Probability of each candidate, a JSON list."),
         Column("context", S, "Features of request and user as they were served, a JSON object."),
         Column("exposures", S, "creative_exposures_7d of each candidate as it was served, a JSON list."),
+        Column("shadow_version", S, "Challenger that ran in shadow on this decision, if one did.", True),
+        Column("shadow_probabilities", S, "Its probability of each candidate, a JSON list.", True),
     ),
 )
 

@@ -121,7 +121,7 @@ def _read(payload: bytes) -> LoggedDecision:
 
 
 def _decision(logged: LoggedDecision) -> dict[str, Any]:
-    made, asked = logged.decision, logged.request
+    made, asked, shadow = logged.decision, logged.request, logged.shadow
     return {
         "decision_id": made.decision_id,
         "decided_at": made.decided_at,
@@ -136,6 +136,8 @@ def _decision(logged: LoggedDecision) -> dict[str, Any]:
         "probabilities": json.dumps(logged.probabilities),
         "context": json.dumps(logged.context, sort_keys=True),
         "exposures": json.dumps(logged.exposures),
+        "shadow_version": shadow.policy_version if shadow else None,
+        "shadow_probabilities": json.dumps(shadow.probabilities) if shadow else None,
     }
 
 

@@ -3,6 +3,7 @@
 <root>/<agent>/<version>/files/...      the artefact, never changed
 <root>/<agent>/<version>/version.json   what it was trained on
 <root>/<agent>/champion.json            the pointer: the one truth of what serves, replaced atomically
+<root>/<agent>/shadow.json              the challenger that runs on live requests and is only logged, if one does
 <root>/<agent>/history.jsonl            every promotion, refusal and rollback, oldest first
 """
 
@@ -129,10 +130,30 @@ class Registry:
         pointer = self._pointer(agent)
         return self.get(agent, pointer.champion) if pointer else None
 
-    def mark(self, agent: str) -> tuple[int, int] | None:
-        """What changes whenever the pointer of ``agent`` moves, for one ``stat``; None before the first champion."""
+    def shadow(self, agent: str) -> ModelVersion | None:
+        """The challenger that runs in shadow, None where none does."""
         try:
-            found = (self.root / _checked("agent", agent) / "champion.json").stat()
+            version = json.loads((self.root / _checked("agent", agent) / "shadow.json").read_bytes())["version"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise AdPlatformError(f"shadow.json of {agent} is damaged; run adplatform shadow {agent} off") from error
+        return self.get(agent, version)
+
+    def set_shadow(self, agent: str, version: str | None) -> None:
+        """Run ``version`` in shadow, its files verified first; None ends it. Raises AdPlatformError."""
+        path = self.root / _checked("agent", agent) / "shadow.json"
+        with self._lock(), disk_errors(f"setting the shadow of {agent}"):
+            if version is None:
+                path.unlink(missing_ok=True)
+            else:
+                self.path(agent, version, verify=True)
+                write_json(path, {"version": version, "since": _now()})
+
+    def mark(self, agent: str, pointer: str = "champion") -> tuple[int, int] | None:
+        """What changes whenever that pointer of ``agent`` moves, for one ``stat``; None where there is none."""
+        try:
+            found = (self.root / _checked("agent", agent) / f"{pointer}.json").stat()
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns

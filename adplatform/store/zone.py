@@ -54,12 +54,18 @@ class Zone(NamedTuple):
         return (None,) if self.path(spec, None).exists() else ()
 
     def read(self, spec: Table, day: date | None, columns: list[str] | None = None) -> pa.Table:
-        """Rows of one file; no rows where there is none. Raises AdPlatformError when the file is damaged."""
+        """Rows of one file; no rows where there is none. Raises AdPlatformError when the file is damaged.
+
+        A column that may be null and came to the contract later than the file is null.
+        """
         path = self.path(spec, day)
         schema = schema_of(spec, landed=True)
+        if columns:
+            schema = pa.schema([schema.field(c) for c in columns])
         if not path.exists():
-            return (pa.schema([schema.field(c) for c in columns]) if columns else schema).empty_table()
-        return _opened(path, lambda file: file.read(columns=columns).replace_schema_metadata(None))
+            return schema.empty_table()
+        optional = {c.name for c in spec.columns if c.nullable}
+        return _opened(path, lambda file: _whole(file.read(columns=columns), schema, optional))
 
     def positions(self, spec: Table, keys: pa.Array, besides: date | None) -> Iterator[tuple[date, pa.ChunkedArray]]:
         """Days (but ``besides``) on which some of ``keys`` are landed, with each row's position in ``keys``, or null.
@@ -110,6 +116,13 @@ def _opened(path: Path, work: Callable[[pq.ParquetFile], R]) -> R:
         raise AdPlatformError(
             f"{path}: the landed file is damaged ({error}); remove it and ingest its source again"
         ) from error
+
+
+def _whole(table: pa.Table, schema: pa.Schema, optional: set[str]) -> pa.Table:
+    for place, field in enumerate(schema):
+        if field.name in optional and field.name not in table.column_names:
+            table = table.add_column(place, field, pa.nulls(table.num_rows, field.type))
+    return table.replace_schema_metadata(None)
 
 
 def _bounds(file: pq.ParquetFile, column: str) -> tuple[str, str, int]:

@@ -40,6 +40,8 @@ class Found(NamedTuple):
     probabilities: list[float]
     context: dict[str, Any]
     exposures: list[float | None]
+    shadow_version: str | None
+    shadow_probabilities: list[float] | None
 
 
 def explain(config: Settings, decision_id: str) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def explain(config: Settings, decision_id: str) -> dict[str, Any]:
         | {"decided_at": found.decided_at.isoformat(), "source": found.source},
         "request": {"user_id": found.user_id, "placement": found.placement, "position": found.position},
         "candidates": _candidates(found),
+        "shadow": _shadow(found),
         "features": found.context,
         "policy": policy,
         "recomputed": _recomputed(state, found, version),
@@ -85,6 +88,7 @@ def _in_log(state: State, decision_id: str) -> Found | None:
         "decision log", made.decision_id, made.decided_at, made.creative_id, made.propensity, made.policy_version,
         made.profile_version, list(made.reasons), asked.user_id if kept.personal else None, asked.placement, asked.position,
         list(asked.candidates), list(kept.probabilities), dict(kept.context), list(kept.exposures),
+        kept.shadow.policy_version if kept.shadow else None, list(kept.shadow.probabilities) if kept.shadow else None,
     )  # fmt: skip
 
 
@@ -97,9 +101,17 @@ def _landed(state: State, decision_id: str) -> Found | None:
             f"landed decision_log of {day}", decision_id, row["decided_at"].astimezone(UTC), row["creative_id"],
             row["propensity"], row["policy_version"], row["profile_version"], None, row["user_id"], row["placement"],
             row["position"], json.loads(row["candidates"]), json.loads(row["probabilities"]), json.loads(row["context"]),
-            json.loads(row["exposures"]),
+            json.loads(row["exposures"]), row["shadow_version"], json.loads(row["shadow_probabilities"] or "null"),
         )  # fmt: skip
     return None
+
+
+def _shadow(found: Found) -> dict[str, Any] | None:
+    """Which challenger ran in shadow, and its probability of what was chosen."""
+    if found.shadow_probabilities is None:
+        return None
+    chosen = found.shadow_probabilities[found.candidates.index(found.creative_id)]
+    return {"version": found.shadow_version, "probability": chosen, "probabilities": found.shadow_probabilities}
 
 
 def _candidates(found: Found) -> list[dict[str, Any]]:

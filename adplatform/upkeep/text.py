@@ -28,6 +28,8 @@ def print_explanation(out: Console, found: dict[str, Any]) -> None:
         seen = "unknown" if row["exposures_7d"] is None else f"{row['exposures_7d']:g}"
         table.add_row(row["creative_id"], f"{row['probability']:.6g}", seen, "chosen" if row["chosen"] else "")
     out.print(table)
+    if found["shadow"]:
+        line("shadow", f"{found['shadow']['version']} would have chosen it with {found['shadow']['probability']:.6g}")
     line("recomputed", found["recomputed"]["text"])
     known = {k: v for k, v in found["features"].items() if v is not None}
     line("features", ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in known.items()))

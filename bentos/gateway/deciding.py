@@ -26,6 +26,7 @@ from adplatform.store.decision_log import NewDecision
 from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
 from adplatform.targeting.request import features
+from bentos.gateway.shadowing import Shadowing
 
 AGENT: Final = "bandit_policy"
 UNIFORM: Final = "uniform"
@@ -71,7 +72,9 @@ class Deciding:
         self.serving = Serving(UNIFORM, UniformPolicy())
         self._rng = np.random.default_rng()
         self._seen: tuple[int, int] | None = None
+        self.shadow = Shadowing(self.registry, AGENT)
         self.refresh()
+        self.shadow.refresh()
 
     def refresh(self) -> bool:
         """Take the champion if the pointer has moved; whether it was taken. A broken one is refused once."""
@@ -140,6 +143,9 @@ class Deciding:
             "exposures": request.exposures,
             "probabilities": probabilities.tolist(),
         }
+        shadow = None if trouble else self.shadow.of(request, asked.candidates)
+        if shadow:
+            logged["shadow"] = shadow
         answer = orjson.dumps(decision)
         user = asked.user_id if profile else None
         record = NewDecision(decision["decision_id"], at, user, decision["creative_id"], orjson.dumps(logged), answer)

@@ -140,6 +140,7 @@ class Worker:
         """Take what was published since. What cannot be read is logged, the one before stays, the rest goes on."""
         for work in (
             self.deciding.refresh,
+            self.deciding.shadow.refresh,
             self.profiles.refresh,
             self.library.refresh,
             self.inputs.refresh,
