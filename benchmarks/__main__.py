@@ -70,13 +70,16 @@ def main(
     name: Annotated[str, typer.Argument(help=f"prove, all, or one of: {', '.join([*BENCHMARKS, *CLAIMS])}")],
     only: Annotated[list[str] | None, typer.Argument(help="With prove: just these claims.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    write: Annotated[Path | None, typer.Option(help="With all: write the page there.")] = None,
+    write: Annotated[Path | None, typer.Option(help="With all and prove: bring the page there up to date.")] = None,
     again: Annotated[bool, typer.Option(help="With prove: run also what has a result.")] = False,
     reduced: Annotated[bool, typer.Option(help="The small form that the demo runs.")] = False,
 ) -> None:
     """Run a benchmark or a claim."""
     if name == "prove":
-        raise typer.Exit(prove(again, reduced, only or []))
+        failed = prove(again, reduced, only or [])
+        if write:
+            _write(write, [])
+        raise typer.Exit(failed)
     if name != "all" and name not in BENCHMARKS and name not in CLAIMS:
         console.print(
             f"error: {name}: no such benchmark; choose from {', '.join([*BENCHMARKS, *CLAIMS])}", markup=False
@@ -89,7 +92,12 @@ def main(
         for result in results:
             _print(result)
     if write:
-        write_bytes(write, page(results, settings().reports / "prove").encode())
+        _write(write, results)
+
+
+def _write(path: Path, results: list[BenchmarkReport]) -> None:
+    before = path.read_text() if path.exists() else ""
+    write_bytes(path, page(results, settings().reports / "prove", before).encode())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ Printed by `make bench`; never typed. Ratios compare with a peer or a floor meas
 """
 
 
+_CLAIMS = """# Long claims
+
+Left by `make prove`.
+"""
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return ""
@@ -42,14 +48,21 @@ def _section(result: BenchmarkReport) -> list[str]:
     return [*lines, ""]
 
 
-def page(results: Sequence[BenchmarkReport], proved: Path) -> str:
-    """The page: benchmarks of this run, then the claims that ``make prove`` has left in ``proved``."""
-    lines = [_HEAD]
-    for result in results:
-        lines += _section(result)
+def page(results: Sequence[BenchmarkReport], proved: Path, before: str = "") -> str:
+    """The page: benchmarks of this run, then the claims that ``make prove`` has left in ``proved``.
+
+    What neither has is kept from the page ``before``, with the machine and the seconds that it names.
+    """
+    measured, _, claimed = before.partition(_CLAIMS)
     found = [BenchmarkReport.model_validate_json(p.read_bytes()) for p in sorted(proved.glob("*.json"))]
-    if found:
-        lines += ["# Long claims", "", "Left by `make prove`.", ""]
-    for result in found:
-        lines += _section(result)
+    sections = {**_sections(measured), **{r.name: _section(r) for r in results}}
+    claims = {**_sections(claimed), **{r.name: _section(r) for r in found}}
+    lines = [_HEAD, *(line for section in sections.values() for line in section)]
+    if claims:
+        lines += [_CLAIMS, *(line for name in sorted(claims) for line in claims[name])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    """The page's sections by their names."""
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n".split("\n") for part in text.split("\n## ")[1:]}
