@@ -44,13 +44,13 @@ def run(
     delays_every: int = 150, compared: tuple[int, int] = (1_000_000, 50_000), worlds: Sequence[int] = tuple(range(6100, 6110)),
     seed: int = 6000, progress: Callable[[float], None] | None = None, judge: Judge = judge_day,
 ) -> Claim:  # fmt: skip
-    """``runs`` years at each size. With ``raw`` the 10,000 are the simulator's rows, and one more year is drawn for the
-    table of delays; else they are drawn too. ``compared`` are rows a day and users of the comparison with raw rows.
+    """``runs`` years at each size. With ``raw`` the 10,000 are the simulator's rows, and as many years are drawn besides
+    for the table of delays; else they are drawn alone. ``compared`` are rows a day and users of the comparison with raw rows.
     """
     plan = Plan(judged, retrain_every, STATED, tries_every, SMALLER, delays_every)
     large, small = (1_000_000, 50_000, "drawn"), (10_000, 2_000, "raw" if raw else "drawn")
     work = [(seed + 100 + i, *large) for i in range(runs)] + [(seed + i, *small) for i in range(runs)]
-    work += [(seed + runs, 10_000, 2_000, "drawn")] if raw else []
+    work += [(seed + runs + i, 10_000, 2_000, "drawn") for i in range(runs)] if raw else []
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         years = [pool.submit(watch, *one, plan, judge) for one in work]
         same = pool.submit(agreement, seed + 50, *compared)
