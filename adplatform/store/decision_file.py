@@ -12,6 +12,7 @@ from typing import Final
 from adplatform.contracts.errors import SetupError
 
 BUSY_SECONDS: Final = 5.0
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MIGRATIONS: Final = (
     """
     create table decisions (
@@ -81,12 +82,13 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def micros(at: datetime) -> int:
     """Microseconds since 1970 UTC, exact."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_micros(value: int) -> datetime:
     """The inverse of ``micros``."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
+    return _EPOCH + timedelta(microseconds=value)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 A SQLite file in WAL mode with ``synchronous=FULL``: what is committed survives a kill -9 and a power cut, an id is
 there once, and several processes may write. Each process has one writer thread; it commits whatever has queued up
 meanwhile as one transaction, so that a burst shares one sync. A caller's future ends after the commit, never before;
-one that was cancelled before its turn leaves nothing.
+one that was cancelled before its turn leaves nothing. Many rows go in by one statement: SQLite gives up the interpreter's
+lock for each, and a busy event loop takes up to its switch interval to give it back.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import hashlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 from adplatform.contracts.errors import AdPlatformError, SetupError
 from adplatform.contracts.serving import Event
@@ -25,6 +29,7 @@ from adplatform.store.decision_file import connect, micros
 
 MOST_TOGETHER: Final = 256
 """Pieces of work in one transaction."""
+_LISTED: Final = "(select value from json_each(?))"
 
 
 class KeyConflict(AdPlatformError):
@@ -60,11 +65,11 @@ class NewDecision(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """An event of a batch: valid, or with the reason why not. ``payload`` is its JSON as it came."""
+    """An event of a batch: valid, or the reason why not and its JSON as it came."""
 
     event_id: str | None
     event: Event | None
-    payload: bytes
+    payload: bytes | None
     reason: str | None
 
 
@@ -77,7 +82,8 @@ class Accepted(NamedTuple):
     rejected: tuple[tuple[int, str | None, str], ...]
 
 
-Work = Callable[[sqlite3.Connection], Any]
+Work = Callable[[sqlite3.Connection], Any] | NewDecision
+"""What one caller wants done in a transaction, or a decision to record, which goes in with others."""
 
 
 class DecisionLog:
@@ -107,22 +113,15 @@ class DecisionLog:
         """
 
         def work(connection: sqlite3.Connection) -> bytes:
-            earlier = kept_answer(connection, key) if key else None
+            assert key
+            earlier = kept_answer(connection, key)
             if earlier is not None:
                 return earlier
-            connection.execute(
-                "insert into decisions (decision_id, decided_at, user_id, creative_id, payload) values (?, ?, ?, ?, ?)",
-                (new.decision_id, micros(new.decided_at), new.user_id, new.creative_id, new.payload),
-            )
-            early = connection.execute(
-                "update events set held = 0 where decision_id = ? and held = 1 returning event_id", (new.decision_id,)
-            ).fetchall()
-            connection.executemany("insert into joined (event_id) values (?)", early)
-            if key:
-                keep_answer(connection, key, new.answer, new.decided_at)
+            insert_decisions(connection, [new])
+            keep_answer(connection, key, new.answer, new.decided_at)
             return new.answer
 
-        return self._submit(work)
+        return self._submit(work if key else new)
 
     def accept(self, events: Sequence[Judged], received_at: datetime) -> Future[Accepted]:
         """Store a batch. Raises, in the future, Unwritable on a full disk; nothing of the batch is kept then."""
@@ -169,7 +168,8 @@ class DecisionLog:
         """Do the work in one transaction; futures end after its commit. False if it failed and nothing was done."""
         try:
             connection.execute("begin immediate")
-            results = [work(connection) for work, _ in some]
+            insert_decisions(connection, [work for work, _ in some if isinstance(work, NewDecision)])
+            results = [work.answer if isinstance(work, NewDecision) else work(connection) for work, _ in some]
             self._commit(connection)
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
             if connection.in_transaction:
@@ -209,37 +209,64 @@ def keep_answer(connection: sqlite3.Connection, key: Idempotency, body: bytes, a
     )
 
 
+def insert_decisions(connection: sqlite3.Connection, some: Sequence[NewDecision]) -> None:
+    """Record decisions within the open transaction, and join the events that came before them."""
+    if not some:
+        return
+    rows = [(n.decision_id, micros(n.decided_at), n.user_id, n.creative_id, n.payload) for n in some]
+    _insert(connection, "decisions (decision_id, decided_at, user_id, creative_id, payload)", rows)
+    early = connection.execute(
+        f"update events set held = 0 where held = 1 and decision_id in {_LISTED} returning event_id",
+        (_list(n.decision_id for n in some),),
+    ).fetchall()
+    _insert(connection, "joined (event_id)", early)
+
+
 def accept_events(connection: sqlite3.Connection, events: Sequence[Judged], received_at: int) -> Accepted:
     """Store a batch within the open transaction; ``received_at`` in microseconds since 1970."""
-    accepted = duplicates = held = 0
+    good = [judged.event for judged in events if judged.event is not None]
+    ids, decisions = _list(e.event_id for e in good), _list({e.decision_id for e in good})
+    kept = connection.execute(f"select event_id, digest from events where event_id in {_LISTED}", (ids,)).fetchall()
+    decided = connection.execute(
+        f"select json_group_array(decision_id) from decisions where decision_id in {_LISTED}", (decisions,)
+    ).fetchone()
+    known, joins = dict[str, bytes](kept), set(orjson.loads(decided[0]))
+    new: list[tuple[Any, ...]] = []
     rejected: list[tuple[int, str | None, str]] = []
-    for index, judged in enumerate(events):
-        reason, event = judged.reason, judged.event
+    payloads: list[bytes | None] = []
+    for index, (event_id, event, payload, reason) in enumerate(events):
         if event is not None:
-            digest = hashlib.sha256(event.model_dump_json().encode()).digest()
-            row = connection.execute(
-                "insert into events (event_id, digest, kind, decision_id, occurred_at, received_at, value, held) "
-                "values (?, ?, ?, ?, ?, ?, ?, not exists (select 1 from decisions where decision_id = ?)) "
-                "on conflict (event_id) do nothing returning held",
-                (event.event_id, digest, event.kind.value, event.decision_id, micros(event.occurred_at), received_at,
-                 event.value, event.decision_id),
-            ).fetchone()  # fmt: skip
-            if row is not None:
-                accepted, held = accepted + 1, held + row[0]
-                if not row[0]:
-                    connection.execute("insert into joined (event_id) values (?)", (event.event_id,))
-                continue
-            known = connection.execute("select digest from events where event_id = ?", (event.event_id,)).fetchone()
-            if known[0] == digest:
-                duplicates += 1
+            payload = event.model_dump_json().encode()
+            digest = hashlib.sha256(payload).digest()
+            before = known.setdefault(event.event_id, digest)
+            if before is digest:
+                new.append((event.event_id, digest, event.kind.value, event.decision_id, micros(event.occurred_at),
+                            received_at, event.value, event.decision_id not in joins))  # fmt: skip
+            if before == digest:
                 continue
             reason = "event_id: is known with other content; an event does not change, send another id"
-        rejected.append((index, judged.event_id, str(reason)))
-        connection.execute(
-            "insert into rejected (received_at, event_id, reason, payload) values (?, ?, ?, ?) on conflict do nothing",
-            (received_at, judged.event_id or "", reason, judged.payload),
-        )
-    return Accepted(accepted, duplicates, held, tuple(rejected))
+        rejected.append((index, event_id, str(reason)))
+        payloads.append(payload)
+    _insert(connection, "events (event_id, digest, kind, decision_id, occurred_at, received_at, value, held)", new)
+    _insert(connection, "joined (event_id)", [row[:1] for row in new if not row[-1]])
+    connection.executemany(
+        "insert into rejected (received_at, event_id, reason, payload) values (?, ?, ?, ?) on conflict do nothing",
+        [(received_at, event_id or "", why, p) for (_, event_id, why), p in zip(rejected, payloads, strict=True)],
+    )
+    held = sum(row[-1] for row in new)
+    return Accepted(len(new), len(events) - len(new) - len(rejected), held, tuple(rejected))
+
+
+def _list(values: Iterable[str]) -> str:
+    """What ``_LISTED`` reads: many values as one parameter."""
+    return orjson.dumps(list(values)).decode()
+
+
+def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
+    """All rows by one statement."""
+    if rows:
+        one = f"({','.join('?' * len(rows[0]))})"
+        connection.execute(f"insert into {into} values {','.join([one] * len(rows))}", list(chain.from_iterable(rows)))
 
 
 def _expire(connection: sqlite3.Connection, now: int, before: int) -> int:

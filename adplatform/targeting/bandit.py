@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import date
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -163,10 +165,12 @@ class SoftmaxPolicy:
     def of_rewards(self, rewards: np.ndarray) -> np.ndarray:
         """Probabilities for known expected rewards, both of shape (contexts, creatives)."""
         scores = logit(rewards) / self.temperature
-        weight = np.exp(scores - scores.max(axis=1, keepdims=True))
-        k = rewards.shape[1]
-        share = weight / weight.sum(axis=1, keepdims=True)
-        return np.asarray((1 - self.exploration) * share + self.exploration / k)
+        scores -= np.maximum.reduce(scores, axis=1, keepdims=True)
+        share = np.exp(scores, out=scores)
+        share /= np.add.reduce(share, axis=1, keepdims=True)
+        share *= 1 - self.exploration
+        share += self.exploration / rewards.shape[1]
+        return np.asarray(share)
 
     def save(self, directory: Path) -> None:
         """Write policy.json, and the response model under ``model/``."""
@@ -191,6 +195,12 @@ def choose(probabilities: np.ndarray, rng: np.random.Generator) -> tuple[np.ndar
     drawn = (rng.random(len(probabilities))[:, None] * edges[:, -1:] >= edges).sum(axis=1)
     index = np.minimum(drawn, probabilities.shape[1] - 1)
     return index, probabilities[np.arange(len(index)), index]
+
+
+def choose_one(probabilities: Sequence[float], rng: np.random.Generator) -> int:
+    """``choose`` for one request, without arrays: the index that was drawn."""
+    edges = list(accumulate(probabilities))
+    return min(bisect_right(edges, rng.random() * edges[-1]), len(edges) - 1)
 
 
 def expected_rewards(

@@ -55,5 +55,5 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def logit(p: np.ndarray) -> np.ndarray:
     """Inverse of ``sigmoid``; probabilities are kept 1e-9 away from 0 and 1."""
-    q = np.clip(p, 1e-9, 1 - 1e-9)
+    q = np.minimum(np.maximum(p, 1e-9), 1 - 1e-9)
     return np.asarray(np.log(q) - np.log1p(-q))

@@ -103,11 +103,13 @@ class CrossEffects:
 
     def score(self, matrix: np.ndarray) -> np.ndarray:
         """Log-odds of each row, shape (rows,)."""
-        out = np.full(len(matrix), self.intercept)
+        out = np.empty(len(matrix))
         for rows in _chunks(len(matrix)):
-            part = out[rows]
-            for effect in self._flat[self._codes(matrix[rows])]:
-                part += effect
+            effects = self._flat.take(self._codes(matrix[rows]))
+            effects[0] += self.intercept
+            out[rows] = np.add.accumulate(effects, axis=0, out=effects)[
+                -1
+            ]  # one after the other: a row's bits hang on no other row
         return out
 
     def dumps(self) -> str:
@@ -132,14 +134,14 @@ class CrossEffects:
 
         Mixed-radix numbers by one matrix product, exact in double precision. The last category is 'missing'.
         """
-        whole = _whole(matrix)
-        missing = np.isnan(whole)
-        index = np.where(missing, self._missing, whole)
+        index = _whole(matrix)
+        missing = np.isnan(index)
         np.floor(index, out=index)
-        index[index >= self._size] = _UNKNOWN
+        np.copyto(index, self._missing, where=missing)
+        np.copyto(index, _UNKNOWN, where=index >= self._size)
         codes = self._strides @ index.T
         codes += self._start[:-1, None]
-        return np.asarray(np.minimum(codes, self._start[-1]), dtype=np.int64)
+        return np.asarray(np.minimum(codes, self._start[-1], out=codes), dtype=np.int64)
 
     def _own_codes(self, matrix: np.ndarray) -> np.ndarray:
         """The same, counted from the beginning of each cross; the number of its combinations if unknown."""
@@ -160,4 +162,4 @@ def _gradient(score: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _whole(matrix: np.ndarray) -> np.ndarray:
     """Whole numbers from 0 to ``LARGEST_NUMBER``, categories as they are, NaN kept."""
-    return np.asarray(np.clip(matrix, 0.0, _TOP))
+    return np.asarray(np.minimum(np.maximum(matrix, 0.0), _TOP))

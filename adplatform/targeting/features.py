@@ -22,7 +22,7 @@ CREATIVE_COLUMNS = ("creative_id", "product_category", "tone", "appeal", "creati
 """Columns of a row that belong to the creative, not to the context."""
 _CONTEXT_AT: Final = [(name, FEATURES.index(name), name in CATEGORICAL) for name in CONTEXT_FEATURES]
 _ATTRIBUTES: Final = ("product_category", "tone", "appeal", "creative_id")
-_ATTRIBUTES_AT: Final = [FEATURES.index(name) for name in _ATTRIBUTES]
+_ATTRIBUTES_AT: Final = slice(FEATURES.index(_ATTRIBUTES[0]), FEATURES.index(_ATTRIBUTES[-1]) + 1)
 _EXPOSURES_AT: Final = FEATURES.index("creative_exposures_7d")
 
 
@@ -100,9 +100,9 @@ class FeatureEncoder:
             value = context[name]
             if value is not None:
                 row[at] = self._codes[name].get(str(value), nan) if text else float(value)
+        category, tone, appeal, creative = (self._codes[name].get for name in _ATTRIBUTES)
         out = np.empty((len(request.creatives), len(FEATURES)), dtype=np.float32)
         out[:] = row
-        category, tone, appeal, creative = (self._codes[name].get for name in _ATTRIBUTES)
         out[:, _ATTRIBUTES_AT] = [
             (category(c.product_category, nan), tone(c.tone, nan), appeal(c.appeal, nan), creative(c.creative_id, nan))  # type: ignore[arg-type]
             for c in request.creatives

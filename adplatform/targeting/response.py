@@ -26,6 +26,7 @@ from adplatform.targeting.features import (
     last_day,
     numbers,
 )
+from adplatform.targeting.trees import Trees
 
 PARAMETERS: Final[dict[str, Any]] = {
     "objective": "binary",
@@ -79,10 +80,8 @@ class ResponseModel:
     def __init__(
         self, encoder: FeatureEncoder, effects: CrossEffects, text: str, calibration: Platt, details: dict[str, Any]
     ) -> None:
-        from lightgbm import Booster
-
         self.encoder, self.effects, self.calibration, self.details = encoder, effects, calibration, details
-        self._text, self._booster = text, Booster(model_str=text)
+        self._trees = Trees(text)
         parts = (
             text, effects.dumps(), json.dumps(encoder.categories, sort_keys=True), calibration.dumps(),
             details["trained_through"],
@@ -151,8 +150,7 @@ class ResponseModel:
         offset = self.effects.score(matrix)
         blind = matrix.copy()
         blind[:, CREATIVE] = np.nan
-        raw = self._booster.predict(blind, raw_score=True, num_threads=_threads(len(matrix), threads))
-        return self.calibration.apply(offset + np.asarray(raw))
+        return self.calibration.apply(offset + self._trees.raw(blind, _threads(len(matrix), threads)))
 
     def unseen_variance(self, creative_ids: Sequence[str]) -> np.ndarray:
         """Variance of the log rate that a creative adds by never having been seen, shape (creatives,); 0 if it was."""
@@ -162,7 +160,7 @@ class ResponseModel:
     def save(self, directory: Path) -> None:
         """Write model.txt (LightGBM text), effects.json, categories.json and model.json into ``directory``."""
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "model.txt").write_text(self._text)
+        (directory / "model.txt").write_text(self._trees.text)
         self.effects.save(directory / "effects.json")
         self.encoder.save(directory / "categories.json")
         payload = {**self.details, "calibration": json.loads(self.calibration.dumps()), "version": self.version}

@@ -20,7 +20,7 @@ from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.serving import MOST_EVENTS, DecideRequest, Decision, Event, EventBatch, EventReport, Rejection
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
 from adplatform.store.decision_log import Idempotency, KeyConflict, Unwritable
-from adplatform.store.judging import judge
+from adplatform.store.judging import judge_all
 from bentos.agents import called
 from bentos.gateway.deciding import AGENT, UNIFORM
 from bentos.gateway.worker import Worker
@@ -58,8 +58,7 @@ def _online(app: FastAPI, worker: Worker) -> None:
     async def events(request: Request) -> Response:
         body = await request.body()
         now = datetime.now(UTC)
-        judged = [judge(one, now) for one in _batch(body)]
-        found = await _durable(worker.log.accept(judged, now))
+        found = await _durable(worker.log.accept(judge_all(_batch(body), now), now))
         rejected = tuple(Rejection(index=i, event_id=e, reason=r) for i, e, r in found.rejected)
         report = EventReport(accepted=found.accepted, duplicates=found.duplicates, held=found.held, rejected=rejected)
         return json_answer(report.model_dump_json().encode())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from adplatform.contracts.serving import DecideRequest
 from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.store.decision_log import NewDecision
 from adplatform.store.registry import Registry
-from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
+from adplatform.targeting.bandit import Policy, UniformPolicy, choose_one, load_policy
 from adplatform.targeting.request import features
 from bentos.gateway.shadowing import Shadowing
 
@@ -125,12 +125,13 @@ class Deciding:
             serving = Serving(UNIFORM, UniformPolicy())
             probabilities = serving.policy.of_request(request)
             reasons.insert(0, f"default rule: {trouble}, every candidate is as likely")
-        index, propensity = choose(probabilities[None], self._rng)
+        shares = probabilities.tolist()
+        index = choose_one(shares, self._rng)
         decision: dict[str, Any] = {
-            "decision_id": uuid.uuid4().hex,
-            "decided_at": at.isoformat(),
-            "creative_id": asked.candidates[int(index[0])],
-            "propensity": float(propensity[0]),
+            "decision_id": secrets.token_hex(16),
+            "decided_at": at,
+            "creative_id": asked.candidates[index],
+            "propensity": shares[index],
             "policy_version": serving.version,
             **({"profile_version": profile.version} if profile else {}),
             "reasons": reasons,
@@ -141,7 +142,7 @@ class Deciding:
             "personal": profile is not None,
             "context": request.context,
             "exposures": request.exposures,
-            "probabilities": probabilities.tolist(),
+            "probabilities": shares,
         }
         shadow = None if trouble else self.shadow.of(request, asked.candidates)
         if shadow:

@@ -14,6 +14,7 @@ from adplatform.targeting.bandit import (
     SoftmaxPolicy,
     UniformPolicy,
     choose,
+    choose_one,
     load_policy,
     logged_index,
 )
@@ -73,6 +74,13 @@ def test_what_has_no_probability_is_never_chosen(p: np.ndarray, seed: int) -> No
     p = p / p.sum(axis=1, keepdims=True)
     _, propensity = choose(p, np.random.default_rng(seed))
     assert (propensity > 0).all()
+
+
+@given(q=rewards, seed=st.integers(0, 2**32))
+def test_a_request_is_drawn_as_a_table_of_one_row_is(q: np.ndarray, seed: int) -> None:
+    p = q / q.sum(axis=1, keepdims=True)
+    one, table = np.random.default_rng(seed), np.random.default_rng(seed)
+    assert all(choose_one(row.tolist(), one) == choose(row[None], table)[0][0] for row in p)
 
 
 def test_the_logging_policy_has_weight_one_on_every_logged_row(fitted: Fitted) -> None:

@@ -65,3 +65,10 @@ def test_effects_read_back_score_the_same_bytes() -> None:
     again = CrossEffects.loads(model.dumps())
     assert np.array_equal(again.score(matrix), model.score(matrix))
     assert again.dumps() == model.dumps()
+
+
+def test_a_row_scores_the_same_bits_alone_and_among_others() -> None:
+    """numpy adds a single column pairwise where it adds several one after the other."""
+    matrix, odds = world(9, 300, taste=0.8)
+    model = CrossEffects.fit(matrix, (odds > np.median(odds)).astype(float))
+    assert np.array_equal(model.score(matrix), [model.score(row[None])[0] for row in matrix])

@@ -1,0 +1,227 @@
+"""Load from a process of its own, pinned to one core: prepared bytes over connections that stay open.
+
+An open loop has no coordinated omission: requests are due at fixed times, whatever has come back, and an answer's time
+counts from when its request was due, also where it had to wait here for a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import time
+from array import array
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import uvloop
+
+LOST: Final = 0
+"""Status of a request whose connection ended without an answer, or could not be made."""
+PATIENCE_SECONDS: Final = 10.0
+"""How long it waits for answers after the last request was due."""
+
+
+class Load(NamedTuple):
+    """``requests`` by turns for ``seconds``: ``rate`` a second (open loop), or each connection at once again (None)."""
+
+    port: int
+    requests: Sequence[bytes]
+    seconds: float
+    connections: int
+    rate: float | None = None
+
+
+class Answers(NamedTuple):
+    """One entry a request, in the order of answering: when it was due, left and was answered, in seconds since the
+    start; its status. ``share``: of one core, what the generator itself used; ``unanswered``: when it gave up.
+    """
+
+    due: np.ndarray
+    left: np.ndarray
+    answered: np.ndarray
+    status: np.ndarray
+    seconds: float
+    share: float
+    unanswered: int
+
+    def milliseconds(self, status: int = 200) -> np.ndarray:
+        """From due to answered, of requests with that status."""
+        return np.asarray(1000 * (self.answered - self.due)[self.status == status])
+
+    def count(self, *status: int) -> int:
+        """How many had one of these."""
+        return int(np.isin(self.status, status).sum())
+
+
+def request(path: str, body: Any, key: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """A whole POST of JSON."""
+    sent = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+    lines = [
+        f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {key}", "Content-Type: application/json",
+        f"Content-Length: {len(sent)}", *(f"{name}: {value}" for name, value in (headers or {}).items()),
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + sent
+
+
+class Generator(NamedTuple):
+    """The process that sends."""
+
+    pool: ProcessPoolExecutor
+
+    def start(self, load: Load) -> Future[Answers]:
+        """Send in the background."""
+        return self.pool.submit(send, load)
+
+    def send(self, load: Load) -> Answers:
+        """Send, and wait for the answers."""
+        return self.start(load).result()
+
+
+@contextmanager
+def generator() -> Iterator[Generator]:
+    """A generator that ends with the context."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_pin) as pool:
+        yield Generator(pool)
+
+
+def _pin() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def send(load: Load) -> Answers:
+    """Send ``load`` from this process."""
+    gc.collect()
+    gc.disable()
+    try:
+        return uvloop.run(_Sender(load).run())
+    finally:
+        gc.enable()
+
+
+class _Sender:
+    """One run of a load."""
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.free: deque[_Connection] = deque()
+        self.waiting: deque[float] = deque()
+        self.due, self.left, self.answered, self.status = array("d"), array("d"), array("d"), array("h")
+        self.number = self.open = 0
+        self.idle = asyncio.Event()
+        self.ending = False
+
+    async def run(self) -> Answers:
+        loop = asyncio.get_running_loop()
+        for _ in range(self.load.connections):
+            await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.load.port)
+        self.start, cpu = time.perf_counter(), time.process_time()
+        await (self._closed() if self.load.rate is None else self._due(self.load.rate))
+        self.idle.clear()
+        share = (time.process_time() - cpu) / (time.perf_counter() - self.start)
+        seconds = time.perf_counter() - self.start
+        if self.open or self.waiting:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.idle.wait(), PATIENCE_SECONDS)
+        self.ending = True
+        due, left, answered, status = (np.array(c) for c in (self.due, self.left, self.answered, self.status))
+        return Answers(due, left, answered, status, seconds, share, self.open + len(self.waiting))
+
+    async def _due(self, rate: float) -> None:
+        many = int(self.load.seconds * rate)
+        sent = 0
+        while sent < many:
+            now = time.perf_counter() - self.start
+            while sent < many and sent / rate <= now:
+                self.waiting.append(sent / rate)
+                sent += 1
+            self._send_waiting()
+            await asyncio.sleep(max(0.0, sent / rate - (time.perf_counter() - self.start)))
+
+    async def _closed(self) -> None:
+        self.waiting.extend([0.0] * self.load.connections)
+        self._send_waiting()
+        await asyncio.sleep(self.load.seconds)
+
+    def _send_waiting(self) -> None:
+        while self.waiting and self.free:
+            connection = self.free.popleft()
+            connection.due, connection.left = self.waiting.popleft(), time.perf_counter() - self.start
+            connection.asked = True
+            self.open += 1
+            connection.transport.write(self.load.requests[self.number % len(self.load.requests)])
+            self.number += 1
+
+    def ended(self, connection: _Connection, status: int) -> None:
+        """An answer, or the loss of a connection under way."""
+        now = time.perf_counter() - self.start
+        self.due.append(connection.due)
+        self.left.append(connection.left)
+        self.answered.append(now)
+        self.status.append(status)
+        connection.asked = False
+        self.open -= 1
+        if self.load.rate is None and now < self.load.seconds:
+            self.waiting.append(now)
+        if status != LOST:
+            self.freed(connection)
+        if not self.open and not self.waiting:
+            self.idle.set()
+
+    def freed(self, connection: _Connection) -> None:
+        """It can take the next request."""
+        self.free.append(connection)
+        if self.waiting:
+            self._send_waiting()
+
+    def lost(self, connection: _Connection) -> None:
+        """Make another in its place."""
+        if connection in self.free:
+            self.free.remove(connection)
+        if not self.ending:
+            self.again = asyncio.get_running_loop().create_task(self._another())
+
+    async def _another(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.ending:
+            try:
+                await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.load.port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+class _Connection(asyncio.Protocol):
+    """One request after the other."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, sender: _Sender) -> None:
+        self._sender, self._data = sender, b""
+        self.due = self.left = 0.0
+        self.asked = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self._sender.freed(self)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._data + data
+        head, length = data.find(b"\r\n\r\n"), data.find(b"content-length: ")
+        if head < 0 or len(data) < head + 4 + int(data[length + 16 : data.index(b"\r\n", length)]):
+            self._data = data
+            return
+        self._data = b""
+        self._sender.ended(self, int(data[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.asked:
+            self._sender.ended(self, LOST)
+        self._sender.lost(self)
