@@ -19,6 +19,7 @@ from rich.table import Table
 from adplatform.alerts.commands import alerts
 from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.contracts.tables import TABLES
+from adplatform.report import commands as reporting
 from adplatform.settings import REPOSITORY, settings
 from adplatform.terminal import JsonFlag, console, emit, out
 from adplatform.upkeep import commands as upkeep
@@ -30,6 +31,8 @@ keys = typer.Typer(no_args_is_help=True, help="Keys of those who call the endpoi
 app.add_typer(keys, name="keys")
 app.add_typer(upkeep.log, name="log")
 app.add_typer(alerts, name="alerts")
+app.command()(reporting.status)
+app.command()(reporting.report)
 app.command()(upkeep.explain)
 app.command("delete-user")(upkeep.delete_user)
 
@@ -170,19 +173,6 @@ def serve(port: Annotated[int, typer.Option(help="Port of the gateway on the loo
     with Services(settings(), port) as services:
         console.print(f"gateway on http://127.0.0.1:{port}; state in {settings().home}", soft_wrap=True)
         services.wait()
-
-
-@app.command()
-def status(json_: JsonFlag = False) -> None:
-    """How it stands: open alerts, what is not fresh, drift, and what serves since when and why."""
-    from adplatform.report.status import status
-    from adplatform.report.status_text import print_status
-
-    found = status(settings())
-    if json_:
-        emit(found.model_dump(mode="json"))
-    else:
-        print_status(out, found)
 
 
 @app.command()
