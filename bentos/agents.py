@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 import bentoml
@@ -15,10 +16,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adplatform.contracts.alerts import AlertKind, artefact_refused
 from adplatform.contracts.base import Message
 from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.inputs import AgentInputs, published
 from adplatform.serve import end_with_parent
-from adplatform.settings import settings
+from adplatform.settings import Settings, settings
+from adplatform.store.alerts import AlertBook
 from bentos.http import Refused, documented, handle_refusals, json_answer, parse
 from bentos.middleware import freeze, guard
 
@@ -38,10 +42,15 @@ class Route(NamedTuple):
 
 
 class Held(Generic[T]):
-    """Something that was built from published files, and is built again when they change. The old one stays if that fails."""
+    """Something that was built from published files, and is built again when they change. If that fails the old one
+    stays, and an alert about ``subject`` is open until one is built. InputError before the first: nothing is published.
+    """
 
-    def __init__(self, mark: Callable[[], object], build: Callable[[], T]) -> None:
-        self._mark, self._build = mark, build
+    def __init__(
+        self, subject: str, mark: Callable[[], object], build: Callable[[], T], book: AlertBook | None = None
+    ) -> None:
+        """``book``: of the home that the settings name, if not given."""
+        self._subject, self._mark, self._build, self._book = subject, mark, build, book
         self._seen: object = object()
         self._lock = threading.Lock()
         self._value: T | None = None
@@ -63,8 +72,18 @@ class Held(Generic[T]):
             try:
                 self._value = self._build()
             except (AdPlatformError, OSError, ValueError, KeyError) as error:
-                self._why = " ".join(str(error).split())
-                _log.error("cannot be built, the one before stays: %s", self._why)
+                self._refuse(error)
+            else:
+                self._alerts().resolve(f"{AlertKind.ARTEFACT_REFUSED.value}:{self._subject}")
+
+    def _refuse(self, error: Exception) -> None:
+        self._why = " ".join(str(error).split())
+        _log.error("%s cannot be built, the one before stays: %s", self._subject, self._why)
+        if self._value is not None or not isinstance(error, InputError):
+            self._alerts().raise_(artefact_refused(self._subject, None, self._why, datetime.now(UTC)))
+
+    def _alerts(self) -> AlertBook:
+        return self._book or AlertBook.of(settings())
 
     def watch(self, stop: threading.Event) -> None:
         """Refresh now, and in the background until ``stop``."""
@@ -75,6 +94,14 @@ class Held(Generic[T]):
                 self.refresh()
 
         threading.Thread(target=run, daemon=True).start()
+
+
+def agent_inputs(config: Settings) -> AgentInputs:
+    """What agents are built from, as it was published last. Raises InputError before the first time."""
+    found = published(config.snapshots)
+    if found is None:
+        raise InputError("agent_snapshot", "is not published", "materialize agent_snapshot")
+    return found[1]
 
 
 class AgentService:

@@ -126,11 +126,12 @@ class Notice(Message):
         return duration(self.seconds)
 
 
-def artefact_refused(agent: str, version: str, why: str, now: datetime) -> Alert:
-    """A server could not take ``version``, to which the registry points; what served before serves on."""
+def artefact_refused(agent: str, version: str | None, why: str, now: datetime) -> Alert:
+    """A server could not take ``version`` (None: ``why`` says of what) that was published; the one before serves on."""
     return Alert(
         kind=AlertKind.ARTEFACT_REFUSED, subject=agent, severity=Severity.ERROR, since=now,
-        title=f"{agent}: a broken artefact was refused", what=why or "it cannot be loaded", facts={"version": version},
+        title=f"{agent}: a broken artefact was refused", what=why or "it cannot be loaded",
+        facts={"version": version} if version else {},
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def _build() -> PublishedCreatives:
     return creative_agent(config, Registry(config.models), Documents(config.home / "documents"))
 
 
-agent = Held(lambda: Registry(settings().models).mark("copy_model"), _build)
+agent = Held("creative", lambda: Registry(settings().models).mark("copy_model"), _build)
 ROUTES = [
     Route("/v1/creatives", CreativeRequest, CreativeSet, "Word variants for a brief.",
           lambda asked: agent.get().creatives(asked)),

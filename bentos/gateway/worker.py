@@ -18,7 +18,6 @@ from adplatform.contracts.brief import Brief
 from adplatform.contracts.errors import AdPlatformError
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.problems import Problem
-from adplatform.inputs import AgentInputs, published
 from adplatform.serve import AGENT_SERVICES
 from adplatform.settings import Settings, settings
 from adplatform.store.alerts import AlertBook
@@ -28,7 +27,7 @@ from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
-from bentos.agents import Held
+from bentos.agents import Held, agent_inputs
 from bentos.gateway.clients import RemoteAgent, asking
 from bentos.gateway.deciding import AGENT, Deciding
 from bentos.http import Refused
@@ -59,7 +58,9 @@ class Worker:
         self.deciding = Deciding(
             self.registry, lambda: self.library.creatives, self.profiles, refused=self._refused, taken=self._taken
         )
-        self.inputs = Held(Snapshots(config.snapshots).mark, self._published)
+        self.inputs = Held(
+            "agent_snapshot", Snapshots(config.snapshots).mark, lambda: agent_inputs(config), self.alerts
+        )
         key = config.service_key.get_secret_value() if config.service_key else ""
         self.urls = {agent: f"http://127.0.0.1:{config.agent_port + i}" for i, agent in enumerate(AGENT_SERVICES)}
         self.remote = {agent: RemoteAgent.at(agent, url, key, config.agent_seconds) for agent, url in self.urls.items()}
@@ -120,12 +121,6 @@ class Worker:
 
     def _taken(self) -> None:
         self.alerts.resolve(f"{AlertKind.ARTEFACT_REFUSED.value}:{AGENT}")
-
-    def _published(self) -> AgentInputs:
-        found = published(self.config.snapshots)
-        if found is None:
-            raise AdPlatformError("no snapshot of the agents is published; materialize agent_snapshot")
-        return found[1]
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
         def run() -> None:

@@ -8,19 +8,18 @@ import bentoml
 from starlette.responses import Response
 
 from adplatform.assembly import measurement_agent
-from adplatform.contracts.errors import AdPlatformError
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.measurement import (
     ExperimentCounts,
     ExperimentDecision,
     PerformanceReport,
     PerformanceRequest,
 )
-from adplatform.inputs import published
 from adplatform.measurement.agent import Measurement
 from adplatform.measurement.decisions import decide
 from adplatform.settings import settings
 from adplatform.store.snapshots import Snapshots
-from bentos.agents import AgentService, Held, Route, agent_app, called, guard_agent
+from bentos.agents import AgentService, Held, Route, agent_app, agent_inputs, called, guard_agent
 from bentos.http import PathId, Refused, documented, json_answer
 
 
@@ -32,14 +31,14 @@ class Loaded(NamedTuple):
 
 
 def _build() -> Loaded:
-    found = published(settings().snapshots)
-    if found is None or found[1].measurement is None:
-        raise AdPlatformError("no snapshot of the agent is published; materialize agent_snapshot")
-    experiments = {c.experiment_id: c for c in found[1].market.experiments}
-    return Loaded(measurement_agent(found[1].measurement), experiments)
+    inputs = agent_inputs(settings())
+    if inputs.measurement is None:
+        raise InputError("agent_snapshot", "has nothing for this agent", "see its log, and materialize it again")
+    experiments = {c.experiment_id: c for c in inputs.market.experiments}
+    return Loaded(measurement_agent(inputs.measurement), experiments)
 
 
-loaded = Held(lambda: Snapshots(settings().snapshots).mark(), _build)
+loaded = Held("measurement", lambda: Snapshots(settings().snapshots).mark(), _build)
 ROUTES = [
     Route("/v1/expect", PerformanceRequest, PerformanceReport, "Expected performance of combinations.",
           lambda asked: loaded.get().agent.expect(asked)),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import bentoml
 
 from adplatform.assembly import response_model, targeting_agent
-from adplatform.contracts.errors import AdPlatformError
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
-from adplatform.inputs import published
 from adplatform.settings import settings
 from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from adplatform.targeting.agent import Targeting
-from bentos.agents import AgentService, Held, Route, agent_app, guard_agent
+from bentos.agents import AgentService, Held, Route, agent_app, agent_inputs, guard_agent
 
 
 def _mark() -> object:
@@ -22,13 +21,13 @@ def _mark() -> object:
 
 def _build() -> Targeting:
     config = settings()
-    found = published(config.snapshots)
-    if found is None or found[1].targeting is None:
-        raise AdPlatformError("no snapshot of the agent is published; materialize agent_snapshot")
-    return targeting_agent(found[1].targeting, response_model(Registry(config.models)), config)
+    inputs = agent_inputs(config)
+    if inputs.targeting is None:
+        raise InputError("agent_snapshot", "has nothing for this agent", "see its log, and materialize it again")
+    return targeting_agent(inputs.targeting, response_model(Registry(config.models)), config)
 
 
-agent = Held(_mark, _build)
+agent = Held("targeting", _mark, _build)
 ROUTES = [
     Route("/v1/segments/rank", RankRequest, SegmentRanking, "Rank segments.", lambda asked: agent.get().rank(asked)),
 ]
