@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -151,33 +151,26 @@ def _online(
 ) -> dict[str, Any] | None:
     """Serve, decide, land what came of it, look for drift, train again, and see the gateway take what was promoted."""
     from adplatform.demo import online
-
-    market = online.market_of(loaded)
-    with stages.stage("serve and decide", 1) as advance, online.gateway(config) as client:
-        played = online.play(client, market, config.seed, advance)
-        return _retrain(stages, found, config, client, market, played)
-
-
-def _retrain(
-    stages: Stages, found: dg.DagsterInstance, config: Settings, client: Any, market: Any, played: Any
-) -> dict[str, Any]:
-    from adplatform.demo.online import seconds_until
     from adplatform.store.registry import Registry
 
-    today = datetime.now(UTC).date().isoformat()
-    with stages.stage("land decisions"):
-        _run(stages, found, "decision log", f"key:{asset_keys.DECISION_LOG}", today)
-        _run(stages, found, "behaviour", "group:behaviour")
-    _drift(stages, found)
-    with stages.stage("train again"):
-        _run(stages, found, "agents", f"({_trained()}) or group:serving")
-    champion = Registry(config.models).champion("bandit_policy")
-    version = champion.version if champion else "uniform"
-    candidates = market.oracle().creative_ids(market.campaigns()["campaign_id"][0].as_py())
-    swap = seconds_until(client, candidates, version)
-    if swap is None:
-        stages.failures.append(f"online: the gateway did not take policy {version} within 5 s")
-    return {**played._asdict(), "policy_after_retraining": version, "swap_seconds": swap}
+    market = online.market_of(loaded)
+    with ExitStack() as running:
+        with stages.stage("serve and decide", 1) as advance:
+            client = running.enter_context(online.gateway(config))
+            played = online.play(client, market, config.seed, advance)
+        today = datetime.now(UTC).date().isoformat()
+        with stages.stage("land decisions"):
+            _run(stages, found, "decision log", f"key:{asset_keys.DECISION_LOG}", today)
+            _run(stages, found, "behaviour", "group:behaviour")
+        _drift(stages, found)
+        with stages.stage("train again"):
+            _run(stages, found, "agents", f"({_trained()}) or group:serving")
+        candidates = market.oracle().creative_ids(market.campaigns()["campaign_id"][0].as_py())
+        with stages.stage("swap"):
+            swapped = online.swap(client, Registry(config.models), candidates, played.policy_version)
+        if swapped.swap_seconds is None and swapped.swap:
+            stages.failures.append(f"online: the gateway did not take a policy within {online.SWAP_SECONDS:g} s")
+    return {**played._asdict(), **swapped._asdict()}
 
 
 def _drift(stages: Stages, found: dg.DagsterInstance) -> None:

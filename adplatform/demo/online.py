@@ -20,11 +20,13 @@ from adplatform.serve import Services
 from adplatform.settings import Settings
 from adplatform.simulator import Market, MarketConfig
 from adplatform.store.keys import Keys, Scope
+from adplatform.store.registry import Registry
 
 DECISIONS: Final = 2000
 BATCH: Final = 100
 START_SECONDS: Final = 60.0
 SWAP_SECONDS: Final = 5.0
+POLICY: Final = "bandit_policy"
 PLACEMENTS: Final = ("feed", "banner", "story", "search")
 
 
@@ -40,6 +42,16 @@ class Online(NamedTuple):
     policy_version: str
     median_ms: float
     p99_ms: float
+
+
+class Swap(NamedTuple):
+    """Which policy serves after retraining, and how the running gateway took another one."""
+
+    policy_after_retraining: str
+    swap: str
+    """What was swapped, in words; empty where there is no other policy."""
+    swap_seconds: float | None
+    """Until the gateway answered with it; None where it did not within ``SWAP_SECONDS``."""
 
 
 @contextmanager
@@ -140,6 +152,26 @@ def _send(client: httpx.Client, made: list[Decision], clicked: np.ndarray) -> No
     answer = client.post("/v1/events", json={"events": events})
     if answer.status_code != 200 or answer.json()["accepted"] != len(events):
         raise AdPlatformError(f"events were not accepted: {answer.text[:200]}")
+
+
+def swap(client: httpx.Client, registry: Registry, candidates: list[str], served: str) -> Swap:
+    """Wait until the gateway serves the champion. Where the gate kept the one that ``served``, roll back and forth."""
+    champion = registry.champion(POLICY)
+    if champion is None:
+        return Swap(served, "", None)
+    version = champion.version
+    if version != served:
+        return Swap(version, "the new champion", seconds_until(client, candidates, version))
+    why = next(p.reason for p in reversed(registry.history(POLICY)) if p.promoted)
+    try:
+        before = registry.rollback(POLICY).champion
+    except AdPlatformError:  # the first champion still serves
+        return Swap(version, "", None)
+    taken = [seconds_until(client, candidates, before)]
+    registry.promote(POLICY, version, why)
+    taken.append(seconds_until(client, candidates, version))
+    known = [t for t in taken if t is not None]
+    return Swap(version, "the champion before, and back", max(known) if len(known) == len(taken) else None)
 
 
 def seconds_until(client: httpx.Client, candidates: list[str], version: str) -> float | None:

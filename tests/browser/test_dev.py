@@ -10,10 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from adplatform.report.retraining import challenges
+from adplatform.report.summary import write_report
+from adplatform.settings import Settings
+from adplatform.state import State
 from tests.browser.dev import SCREENSHOTS, Dev, page, running
 from tests.homes import REPOSITORY, adplatform
 
@@ -44,7 +49,8 @@ def dev(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     folder = tmp_path_factory.mktemp("dev")
     shutil.copytree(demo_home, folder / "home", ignore=shutil.ignore_patterns("*.lock"))
     # The same data again: the challenger is the champion, so its verdict is a failed check with a reason.
-    ran = adplatform(folder / "home", "materialize", "key:response_model_challenger")
+    again = "key:response_model_challenger or key:response_model_champion or key:drift_report"
+    ran = adplatform(folder / "home", "materialize", again)
     assert ran.code == 0, ran.err
     with running(folder / "home", folder / "dev.log") as found:
         yield found
@@ -95,6 +101,46 @@ def test_the_graph_a_plot_and_a_failed_checks_reason_are_seen(dev: Dev) -> None:
         tab.goto(f"{dev.url}/assets/response_model_challenger?view=checks")
         tab.get_by_text(re.compile("the same model")).first.wait_for(timeout=60_000)
         tab.screenshot(path=SCREENSHOTS / "failed-check.png")
+
+
+@pytest.mark.needs("chromium")
+def test_the_drift_report_and_why_a_champion_was_kept_are_seen(dev: Dev) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with page() as tab:
+        tab.goto(f"{dev.url}/assets/drift_report?view=overview")
+        tab.get_by_text("cost_of_retraining").first.wait_for(timeout=60_000)
+        tab.screenshot(path=SCREENSHOTS / "drift-report.png")
+        tab.get_by_text("Show Markdown").first.click()
+        picture = tab.locator("img[alt=drift]")
+        picture.first.wait_for(timeout=30_000)
+        assert picture.first.evaluate("image => image.naturalWidth") > 100
+        tab.screenshot(path=SCREENSHOTS / "drift-report-picture.png")
+
+        rejected = next(
+            c for c in challenges(State(Settings(home=dev.home))) if not c.passed and c.challenger != c.against
+        )
+        tab.goto(f"{dev.url}/assets/{rejected.agent}_champion?view=overview")
+        tab.get_by_text(rejected.reason).first.wait_for(timeout=60_000)
+        tab.screenshot(path=SCREENSHOTS / "kept-champion.png")
+
+
+@pytest.mark.needs("chromium")
+def test_the_report_shows_drift_and_retraining(dev: Dev) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    config = Settings(home=dev.home)
+    path, _ = write_report(config, config.dataset, {}, [], [], datetime.now(UTC))
+    with page(1100, 1000) as tab:
+        tab.goto(path.as_uri())
+        images = tab.locator("img")
+        assert all(images.nth(i).evaluate("image => image.naturalWidth") > 100 for i in range(images.count()))
+        for title in ("Drift", "Retraining"):
+            heading = tab.get_by_role("heading", name=title)
+            heading.evaluate("element => window.scrollTo(0, element.offsetTop - 10)")
+            tab.screenshot(path=SCREENSHOTS / f"report-{title.lower()}.png")
+        assert tab.get_by_alt_text("drift by day").is_visible()
+        assert tab.get_by_role("row", name=re.compile("response_model.*the champion again")).is_visible()
+        assert tab.get_by_text("rejected").first.is_visible()
+        assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_a_whole_rematerialization_through_the_daemon_ends_well(dev: Dev) -> None:
