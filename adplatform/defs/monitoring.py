@@ -22,14 +22,13 @@ _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 
 def report_metadata(report: DriftReport) -> dict[str, Any]:
-    """What the drift report shows."""
+    """What the drift report shows: what alarms and what follows first, the table of all statistics last."""
     rows = [
         dg.TableRecord(
             {
-                "kind": s.kind.value, "statistic": s.name, "day": s.day.isoformat(), "alarm": s.alarm,
+                "kind": s.kind.value, "statistic": s.name, "alarm": s.alarm,
                 **{n: "cannot tell" if v is None else round(v, 4)
                    for n, v in (("value", s.value), ("reference", s.reference), ("z", s.z), ("limit", s.limit))},
-                "reason": s.reason,
             }
         )
         for s in report.statistics
@@ -41,16 +40,16 @@ def report_metadata(report: DriftReport) -> dict[str, Any]:
         "alarms": len(report.alarms),
         "reason": report.reason,
         "plot": dg.MetadataValue.md(plot),
-        **({"statistics": dg.MetadataValue.table(rows)} if rows else {}),
-        "reference": f"{report.reference_days} days, {report.reference_first} to {report.reference_last}",
-        "budget": report.budget,
-        "champion": report.champion,
         "retrain": decision.retrain,
         "decision": decision.reason,
         "expected_gain": decision.expected_gain,
         "cost_of_retraining": decision.cost,
         "lost_clicks_per_day": decision.lost_clicks_per_day,
         "loss_per_day": decision.loss_per_day,
+        "champion": report.champion,
+        "reference": f"{report.reference_days} days, {report.reference_first} to {report.reference_last}",
+        "budget": report.budget,
+        **({"statistics": dg.MetadataValue.table(rows)} if rows else {}),
     }
 
 

@@ -27,6 +27,7 @@ def drift_plot(report: DriftReport) -> bytes:
         if entry.alarms:
             axis.axvspan(at - 0.5, at + 0.5, color=BAD, alpha=0.12, lw=0)
     axis.set_xticks(range(len(days)), [f"{d:%d %b}" for d in days], fontsize=8)
+    axis.set_xlim(-0.5, len(days) - 0.5)
     axis.set_ylim(bottom=0.0)
     axis.set_ylabel("strongest z over its limit")
     axis.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
