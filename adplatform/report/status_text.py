@@ -82,9 +82,7 @@ def _drift(found: DriftStatus | None) -> str:
     if not found.alarms:
         return f"drift: none on {found.day}; {found.tested} statistics tested{untold}; {escape(found.decision)}"
     more = f" and {len(found.alarms) - 1} more" if len(found.alarms) > 1 else ""
-    text = (
-        f"[yellow]drift since {found.alarmed_since}[/], {len(found.alarms)} of {found.tested} statistics on {found.day}"
-    )
+    text = f"[yellow]drift since {found.alarmed_since}[/], {len(found.alarms)} of {found.tested} statistics alarm"
     return f"{text}: {escape(found.alarms[0])}{more}; {escape(found.decision)}"
 
 
