@@ -29,24 +29,37 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class Load(NamedTuple):
-    """``requests`` by turns for ``seconds``: ``rate`` a second (open loop), or each connection at once again (None)."""
+    """``requests`` by turns for ``seconds``: ``rate`` a second (open loop), or each connection at once again (None).
+    ``once``: each request one time, however long that takes.
+    """
 
     port: int
     requests: Sequence[bytes]
     seconds: float
     connections: int
     rate: float | None = None
+    once: bool = False
+
+    @property
+    def most(self) -> int | None:
+        """How many are sent, where that is known."""
+        if self.once:
+            return len(self.requests)
+        return None if self.rate is None else int(self.seconds * self.rate)
 
 
 class Answers(NamedTuple):
-    """One entry a request, in the order of answering: when it was due, left and was answered, in seconds since the
-    start; its status. ``share``: of one core, what the generator itself used; ``unanswered``: when it gave up.
+    """One entry a request, in the order of answering: which it was; when it was due, left and was answered, in seconds
+    since ``start`` (``time.perf_counter``, which all processes share); its status. ``share``: of one core, what the
+    generator itself used; ``unanswered``: when it gave up.
     """
 
+    number: np.ndarray
     due: np.ndarray
     left: np.ndarray
     answered: np.ndarray
     status: np.ndarray
+    start: float
     seconds: float
     share: float
     unanswered: int
@@ -112,7 +125,8 @@ class _Sender:
         self.load = load
         self.free: deque[_Connection] = deque()
         self.waiting: deque[float] = deque()
-        self.due, self.left, self.answered, self.status = array("d"), array("d"), array("d"), array("h")
+        self.which, self.status = array("l"), array("h")
+        self.due, self.left, self.answered = array("d"), array("d"), array("d")
         self.number = self.open = 0
         self.idle = asyncio.Event()
         self.ending = False
@@ -130,12 +144,12 @@ class _Sender:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.idle.wait(), PATIENCE_SECONDS)
         self.ending = True
-        due, left, answered, status = (np.array(c) for c in (self.due, self.left, self.answered, self.status))
-        return Answers(due, left, answered, status, seconds, share, self.open + len(self.waiting))
+        which, due, left = np.array(self.which), np.array(self.due), np.array(self.left)
+        columns = (which, due, left, np.array(self.answered), np.array(self.status))
+        return Answers(*columns, self.start, seconds, share, self.open + len(self.waiting))
 
     async def _due(self, rate: float) -> None:
-        many = int(self.load.seconds * rate)
-        sent = 0
+        many, sent = self.load.most or 0, 0
         while sent < many:
             now = time.perf_counter() - self.start
             while sent < many and sent / rate <= now:
@@ -147,27 +161,34 @@ class _Sender:
     async def _closed(self) -> None:
         self.waiting.extend([0.0] * self.load.connections)
         self._send_waiting()
-        await asyncio.sleep(self.load.seconds)
+        if self.load.once:
+            await self.idle.wait()
+        else:
+            await asyncio.sleep(self.load.seconds)
 
     def _send_waiting(self) -> None:
         while self.waiting and self.free:
             connection = self.free.popleft()
             connection.due, connection.left = self.waiting.popleft(), time.perf_counter() - self.start
+            connection.number = self.number % len(self.load.requests)
             connection.asked = True
             self.open += 1
-            connection.transport.write(self.load.requests[self.number % len(self.load.requests)])
             self.number += 1
+            connection.transport.write(self.load.requests[connection.number])
 
     def ended(self, connection: _Connection, status: int) -> None:
         """An answer, or the loss of a connection under way."""
         now = time.perf_counter() - self.start
+        self.which.append(connection.number)
         self.due.append(connection.due)
         self.left.append(connection.left)
         self.answered.append(now)
         self.status.append(status)
         connection.asked = False
         self.open -= 1
-        if self.load.rate is None and now < self.load.seconds:
+        if self.load.rate is None and (
+            self.number < len(self.load.requests) if self.load.once else now < self.load.seconds
+        ):
             self.waiting.append(now)
         if status != LOST:
             self.freed(connection)
@@ -205,8 +226,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, sender: _Sender) -> None:
         self._sender, self._data = sender, b""
-        self.due = self.left = 0.0
-        self.asked = False
+        self.number, self.due, self.left, self.asked = 0, 0.0, 0.0, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]

@@ -81,6 +81,7 @@ BENCHMARKS: dict[str, Entry] = {
     "plan": Entry("benchmarks.plan", "run", {}, {}),
     "load": Entry("benchmarks.load", "run", {}, {}),
     "serving": Entry("benchmarks.serving", "run", {}, {}),
+    "ingest": Entry("benchmarks.ingest", "run", {}, {}),
 }
 
 
