@@ -68,7 +68,7 @@ class ExperimentCounts(Message):
     experiment_id: Identifier
     control: ArmCounts
     treatment: ArmCounts
-    treatment_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    treatment_share: Annotated[float, Field(ge=0.01, le=0.99)] = 0.5
     """Designed share of users in treatment."""
     designed_users: Annotated[int, Field(ge=2)] | None = None
     """Users in both arms that the design asked for."""
