@@ -20,6 +20,7 @@ from adplatform.store.keys import KeyRefused, Keys
 from bentos import metrics
 from bentos.admission import ClientLeft, Places, Rates, read_body, replayed, too_large
 from bentos.refusals import WORDS, Answer, App, Receive, Refusal, Scope, Send, problem, refuse, request_id, too_late
+from bentos.shedding import shed
 
 __all__ = ["Guard", "freeze", "guard", "problem"]
 PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
@@ -223,7 +224,7 @@ class Guard:
                 _log.info("not the main thread: whoever runs the loop ends it")
 
 
-class _Never(float):
+class Never(float):
     """A timeout that is none: BentoML's own makes a task for each request and keeps its timer, 800 bytes, until it would
     have fired. Its settings take positive numbers alone, its server asks whether there is one.
     """
@@ -235,8 +236,9 @@ class _Never(float):
 def guard(service: Any, scopes: Mapping[tuple[str, str], str], seconds: Mapping[str, float] | None = None) -> None:
     """Put the Guard before a BentoML service, and its metrics and deadlines in the place of BentoML's."""
     service.config["metrics"] = {"enabled": False}
-    service.config["traffic"] = {**service.config.get("traffic", {}), "timeout": _Never(LONGEST_DEADLINE_MS)}
+    service.config["traffic"] = {**service.config.get("traffic", {}), "timeout": Never(660)}
     metrics.own_directory(settings().home / "online" / "metrics", service.name)
+    shed(settings().turn_requests, service.name)
     service.add_asgi_middleware(Guard, scopes=scopes, name=service.name, seconds=seconds)
 
 

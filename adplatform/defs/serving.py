@@ -1,4 +1,4 @@
-"""What the endpoints read, published: user profiles, and the inputs of the agents."""
+"""What the endpoints read, published: user profiles, and the inputs of the agents; and the Bentos that read it."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from adplatform import asset_keys as keys
-from adplatform import batch, inputs, publishing
+from adplatform import batch, bento, inputs, publishing
 from adplatform.defs.automation import READY
 from adplatform.defs.resources import OWNERS, Platform
 from adplatform.store.profile_snapshot import ProfileSnapshot
@@ -67,6 +67,21 @@ def agent_snapshot(platform: Platform) -> dg.MaterializeResult:
     )  # fmt: skip
 
 
+def _bento(service: str, version: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"{service}_bento", group_name="serving", owners=OWNERS, kinds={"bentoml", "python"},
+        description=f"The {service} service as a Bento: code, contract and default rules. Built anew when its code changes.",
+        code_version=version, automation_condition=dg.AutomationCondition.code_version_changed(),
+    )  # fmt: skip
+    def built(platform: Platform) -> dg.MaterializeResult:
+        tag = bento.build(platform.state.settings, service)
+        shown = {"tag": tag, "serve": f"bentoml serve {tag}", "store": str(bento.store(platform.state.settings))}
+        return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(tag))
+
+    return built
+
+
 def assets(present: frozenset[str]) -> list[dg.AssetsDefinition]:
     """Any data set with impressions and users has them."""
-    return [user_profiles, agent_snapshot]
+    version = bento.code_version()
+    return [user_profiles, agent_snapshot, *(_bento(service, version) for service in bento.SERVICES)]

@@ -164,7 +164,7 @@ def _online(
             _run(stages, found, "behaviour", "group:behaviour")
         _drift(stages, found)
         with stages.stage("train again"):
-            _run(stages, found, "agents", f"({_trained()}) or group:serving")
+            _run(stages, found, "agents", f"({_trained()}) or key:{' or key:'.join(asset_keys.PUBLISHED)}")
         candidates = market.oracle().creative_ids(market.campaigns()["campaign_id"][0].as_py())
         with stages.stage("swap"):
             swapped = online.swap(client, Registry(config.models), candidates, played.policy_version)
