@@ -12,6 +12,7 @@ from typing import Any
 from adplatform import asset_keys as keys
 from adplatform import monitor
 from adplatform.contracts.claims import Claim
+from adplatform.contracts.errors import SetupError
 from adplatform.contracts.measurement import ExperimentDecision
 from adplatform.contracts.plan import CampaignPlan
 from adplatform.contracts.promotion import Verdict
@@ -82,6 +83,16 @@ def _for_machines(found: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _found(config: Settings, failures: Sequence[str]) -> dict[str, Any]:
+    """The figures; {} where nothing was built because something failed, which the report tells."""
+    try:
+        return figures(config)
+    except SetupError:
+        if not failures:
+            raise
+        return {}
+
+
 def write_report(
     config: Settings,
     dataset: dict[str, Any],
@@ -92,7 +103,7 @@ def write_report(
     online: dict[str, Any] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Write ``reports/<time>`` and make ``reports/latest`` a copy of it; returns the page and the summary."""
-    found = figures(config) if not failures or config.warehouse.exists() else {}
+    found = _found(config, failures)
     summary: dict[str, Any] = {
         "dataset": dataset,
         "at": at.isoformat(timespec="seconds"),

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from adplatform.contracts.errors import SetupError
 from adplatform.contracts.monitoring import DriftReport
 from adplatform.contracts.promotion import Check, Verdict
 from adplatform.contracts.tables import DECISION_LOG
@@ -153,3 +154,11 @@ def _decision(row: dict[str, Any], version: str, second: int) -> dict[str, Any]:
         "creative_id": row["creative_id"], "policy_version": version, "propensity": 0.5, "candidates": "[]",
         "probabilities": "[]", "context": "{}", "exposures": "[]",
     }  # fmt: skip
+
+
+def test_what_failed_before_anything_was_built_is_told(tmp_path: Path) -> None:
+    config = Settings(home=tmp_path)
+    path, _ = write_report(config, DATA, {"data": 1.0}, [], ["behaviour: a test"], datetime(2026, 11, 21, tzinfo=UTC))
+    assert "<li>behaviour: a test</li>" in path.read_text()
+    with pytest.raises(SetupError, match="not built yet"):
+        write_report(config, DATA, {"data": 1.0}, [], [], datetime(2026, 11, 21, tzinfo=UTC))
