@@ -120,17 +120,17 @@ def test_a_look_up_that_fails_leaves_the_choice_to_the_default_rule(gateway: Gat
 
 
 def test_a_look_up_past_the_deadline_is_too_late(gateway: Gateway, slow: Slow) -> None:
-    slow(look_up=0.4)
-    too_late(decide(gateway, x_deadline_ms="200"))
+    slow(look_up=0.6)
+    too_late(decide(gateway, x_deadline_ms="400"))
 
 
 def test_a_decision_that_is_not_durable_in_time_is_not_answered_and_its_key_gives_the_stored_bytes(
     gateway: Gateway, slow: Slow
 ) -> None:
     name, before = uuid.uuid4().hex, counted(gateway, "decisions")
-    slow(commit=0.8)
-    too_late(decide(gateway, idempotency_key=name, x_deadline_ms="300"))
-    time.sleep(1)
+    slow(commit=2.0)
+    too_late(decide(gateway, idempotency_key=name, x_deadline_ms="900"))
+    time.sleep(2)
     slow()
     stored, again = decide(gateway, idempotency_key=name), decide(gateway, idempotency_key=name)
     assert stored.content == again.content
@@ -140,14 +140,14 @@ def test_a_decision_that_is_not_durable_in_time_is_not_answered_and_its_key_give
 
 def test_what_is_still_queued_at_its_deadline_is_never_stored(gateway: Gateway, slow: Slow) -> None:
     before = counted(gateway, "decisions")
-    slow(commit=1.2)
+    slow(commit=3.0)
     asked = {"candidates": gateway.creatives[:4]}
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(gateway.client.post, "/v1/decide", json=asked)
-        time.sleep(0.3)  # its commit has begun, the next one waits for it
-        too_late(decide(gateway, x_deadline_ms="300"))
+        time.sleep(0.9)  # its commit has begun, the next one waits for it
+        too_late(decide(gateway, x_deadline_ms="600"))
         too_late(first.result())
-    time.sleep(0.6)
+    time.sleep(2.5)
     slow()
     assert decide(gateway).status_code == 200
     assert counted(gateway, "decisions") == before + 2  # the first, whose commit had begun, and the last
@@ -160,9 +160,9 @@ def test_events_that_are_not_durable_in_time_are_too_late_and_sent_again_they_ar
     event = {"event_id": uuid.uuid4().hex, "kind": "click", "decision_id": made.decision_id}
     body: dict[str, Any] = {"events": [{**event, "occurred_at": datetime.now(UTC).isoformat()}]}
     before = counted(gateway, "events")
-    slow(commit=0.8)
-    too_late(gateway.client.post("/v1/events", json=body, headers={"x-deadline-ms": "300"}))
-    time.sleep(1)
+    slow(commit=2.0)
+    too_late(gateway.client.post("/v1/events", json=body, headers={"x-deadline-ms": "900"}))
+    time.sleep(2)
     slow()
     report = gateway.post("/v1/events", body).json()
     assert (report["accepted"], report["duplicates"]) == (0, 1)
