@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
@@ -127,15 +127,12 @@ class Version(Message):
     version: str
 
 
-def agent_app(title: str, routes: list[Route], version: Callable[[], str], at_once: int | None = None) -> FastAPI:
-    """The app of an agent's service, which answers ``at_once`` requests at most; one whose deadline has passed before
-    its turn costs nothing.
-    """
-    threads = ThreadPoolExecutor(at_once) if at_once else None
+def agent_app(title: str, routes: list[Route], version: Callable[[], str]) -> FastAPI:
+    """The app of an agent's service."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     handle_refusals(app)
     for route in routes:
-        _add(app, route, threads)
+        _add(app, route)
 
     @app.get("/v1/version", **documented(None, Version, "The model that would answer now."))
     async def present() -> Response:
@@ -145,16 +142,19 @@ def agent_app(title: str, routes: list[Route], version: Callable[[], str], at_on
     return app
 
 
-def _add(app: FastAPI, route: Route, threads: Executor | None) -> None:
+def _add(app: FastAPI, route: Route) -> None:
     async def answer(request: Request) -> Response:
         asked = parse(route.asked, await request.body())
-        return json_answer((await called(route.answer, asked, threads)).model_dump_json().encode())
+        return json_answer((await called(route.answer, asked)).model_dump_json().encode())
 
     app.post(route.path, name=route.path, **documented(route.asked, route.answered, route.summary))(answer)
 
 
 async def called(work: Callable[[Any], T], asked: Any, threads: Executor | None = None) -> T:
-    """The answer of ``work`` in a thread. Raises Refused: 422 on wrong input, 503 where the agent cannot answer."""
+    """The answer of ``work`` in a thread of ``threads``; what has not begun when the caller gives up never does.
+
+    Raises Refused: 422 on wrong input, 503 where the agent cannot answer.
+    """
     try:
         return await asyncio.get_running_loop().run_in_executor(threads, work, asked)
     except InputError as error:
@@ -163,6 +163,6 @@ async def called(work: Callable[[Any], T], asked: Any, threads: Executor | None 
         raise Refused(503, "unavailable", str(error), retry=True) from error
 
 
-def guard_agent(service: Any, routes: list[Route]) -> None:
-    """Put the guard before an agent's service. Whoever asks says how long it waits."""
-    guard(service, {("POST", route.path): "read" for route in routes}, {"/": settings().slow_deadline_ms / 1000})
+def guard_agent(service: Any) -> None:
+    """Put the guard before an agent's service: scope ``read``. Whoever asks says how long it waits."""
+    guard(service, {}, {"/": settings().slow_deadline_ms / 1000})

@@ -122,3 +122,31 @@ class EventReport(Message):
     held: Annotated[int, Field(ge=0)]
     """Accepted events, of ``accepted``, whose decision is not known yet; they join when it comes."""
     rejected: tuple[Rejection, ...] = ()
+
+
+class WorkState(StrEnum):
+    """Where a brief is on its way to its texts."""
+
+    WAITING = "waiting"
+    WRITING = "writing"
+
+
+class CreativeWork(Message):
+    """A brief that the creative service words or will word. Who asked may have gone: it is worded to the end and kept."""
+
+    request_id: str
+    """``X-Request-Id`` of whoever asked."""
+    campaign_id: Identifier
+    state: WorkState
+    seconds: Annotated[float, Field(ge=0)]
+    """Since it came."""
+
+
+class CreativeProgress(Message):
+    """What the creative service is at, in its order: one is written at a time."""
+
+    work: tuple[CreativeWork, ...]
+    finished: Annotated[int, Field(ge=0)]
+    """Briefs since the service started, those whose texts were kept from before included."""
+    longest_seconds: Annotated[float, Field(ge=0)]
+    """Of those, from the beginning of its writing to its end."""

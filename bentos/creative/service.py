@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import bentoml
+from starlette.requests import Request
+from starlette.responses import Response
 
 from adplatform.assembly import PublishedCreatives, creative_agent
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
+from adplatform.contracts.serving import CreativeProgress
 from adplatform.settings import settings
 from adplatform.store.documents import Documents
 from adplatform.store.registry import Registry
-from bentos.agents import AgentService, Held, Route, agent_app, guard_agent
+from bentos.agents import AgentService, Held, agent_app, called, guard_agent
+from bentos.creative.work import Work
+from bentos.http import documented, json_answer, parse
 
 
 def _build() -> PublishedCreatives:
@@ -18,13 +25,31 @@ def _build() -> PublishedCreatives:
 
 
 agent = Held("creative", lambda: Registry(settings().models).mark("copy_model"), _build)
-ROUTES = [
-    Route("/v1/creatives", CreativeRequest, CreativeSet, "Word variants for a brief.",
-          lambda asked: agent.get().creatives(asked)),
-]  # fmt: skip
-app = agent_app("adplatform creative", ROUTES, lambda: agent.get().version, at_once=1)
+app = agent_app("adplatform creative", [], lambda: agent.get().version)
+work = Work()
+writer = ThreadPoolExecutor(1)
 """One brief at a time: two would share the same cores and both take twice as long. One whose caller has gone is worded
-to the end and kept, so that the next time it is there."""
+to the end and kept, so that the next time it is there; one that has not begun by then is dropped."""
+
+
+@app.post("/v1/creatives", **documented(CreativeRequest, CreativeSet, "Word variants for a brief."))
+async def creatives(request: Request) -> Response:
+    """Word a brief when its turn comes."""
+    asked = parse(CreativeRequest, await request.body())
+    with work.waiting(request.scope["state"]["request_id"], asked) as item:
+
+        def write(asked: CreativeRequest) -> CreativeSet:
+            with work.writing(item):
+                return agent.get().creatives(asked)
+
+        made = await called(write, asked, writer)
+    return json_answer(made.model_dump_json().encode())
+
+
+@app.get("/v1/creatives/progress", **documented(None, CreativeProgress, "What is worded, and what waits for it."))
+async def progress() -> Response:
+    """How it stands now."""
+    return json_answer(work.progress().model_dump_json().encode())
 
 
 @bentoml.asgi_app(app, path="/")
@@ -35,4 +60,4 @@ class CreativeService(AgentService):
     held = agent
 
 
-guard_agent(CreativeService, ROUTES)
+guard_agent(CreativeService)

@@ -17,7 +17,16 @@ from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.contracts.errors import InputError
 from adplatform.contracts.measurement import ExperimentCounts, ExperimentDecision
 from adplatform.contracts.plan import CampaignPlan
-from adplatform.contracts.serving import MOST_EVENTS, DecideRequest, Decision, Event, EventBatch, EventReport, Rejection
+from adplatform.contracts.serving import (
+    MOST_EVENTS,
+    CreativeProgress,
+    DecideRequest,
+    Decision,
+    Event,
+    EventBatch,
+    EventReport,
+    Rejection,
+)
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
 from adplatform.store.decision_log import Idempotency, KeyConflict, Unwritable
 from adplatform.store.judging import judge_all
@@ -70,7 +79,7 @@ def _agents(app: FastAPI, worker: Worker) -> None:
     def passed_on(path: str, agent: str, asked: type[BaseModel], answered_: type[BaseModel], summary: str) -> None:
         @app.post(path, name=path, **documented(asked, answered_, summary))
         async def ask(request: Request) -> Response:
-            return json_answer(await worker.ask(agent, path, parse(asked, await request.body()), _deadline(request)))
+            return await _asked(worker, request, agent, path, parse(asked, await request.body()))
 
     passed_on("/v1/segments/rank", "targeting", RankRequest, SegmentRanking, "Rank segments for creatives.")
     passed_on("/v1/creatives", "creative", CreativeRequest, CreativeSet, "Word variants for a brief.")
@@ -78,8 +87,13 @@ def _agents(app: FastAPI, worker: Worker) -> None:
 
     @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
     async def experiment(request: Request, experiment_id: PathId) -> Response:
-        path = f"/v1/experiments/{experiment_id}"
-        return json_answer(await worker.ask("measurement", path, None, _deadline(request)))
+        return await _asked(worker, request, "measurement", f"/v1/experiments/{experiment_id}")
+
+    page = documented(None, CreativeProgress, "What the creative service is at, by X-Request-Id.")
+
+    @app.get("/v1/creatives/progress", **page)
+    async def progress(request: Request) -> Response:
+        return await _asked(worker, request, "creative", "/v1/creatives/progress")
 
     @app.post("/v1/plan", **documented(Brief, CampaignPlan, "A campaign plan, and who said what."))
     async def plan(request: Request) -> Response:
@@ -91,6 +105,11 @@ def _agents(app: FastAPI, worker: Worker) -> None:
         made = planned.model_dump_json().encode()
         key = _key(request, body)
         return json_answer(made if key is None else await _durable(worker.log.once(key, made, datetime.now(UTC))))
+
+
+async def _asked(worker: Worker, request: Request, agent: str, path: str, body: BaseModel | None = None) -> Response:
+    request_id = request.scope["state"]["request_id"]
+    return json_answer(await worker.ask(agent, path, body, _deadline(request), request_id))
 
 
 def _deadline(request: Request) -> float:

@@ -21,7 +21,9 @@ SLOW: Final = settings().slow_deadline_ms / 1000
 SECONDS: Final = {
     "/v1/plan": SLOW,
     "/v1/creatives": SLOW,
-    **dict.fromkeys(("/v1/segments/rank", "/v1/lift", "/v1/experiments/"), settings().agent_seconds),
+    **dict.fromkeys(
+        ("/v1/segments/rank", "/v1/lift", "/v1/experiments/", "/v1/creatives/progress"), settings().agent_seconds
+    ),
 }
 """How long these may take."""
 worker = Worker()

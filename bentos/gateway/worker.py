@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Worker:
 
     def open(self, config: Settings | None = None) -> None:
         """Open everything. Raises SetupError where the log is damaged."""
+        sys.setswitchinterval(float(__import__("os").environ.get("SWI","0.005")))
         self.config = config = config or settings()
         self.registry = Registry(config.models)
         self.log = DecisionLog(config.decisions).__enter__()
@@ -78,13 +80,14 @@ class Worker:
         self.log.__exit__()
         self.tail.close()
 
-    async def ask(self, agent: str, path: str, asked: BaseModel | None, deadline: float) -> bytes:
-        """The answer of an agent's service, which is told what is left of ``deadline``. Raises Refused: its own refusal
-        passed on, 503 where it does not answer.
+    async def ask(self, agent: str, path: str, asked: BaseModel | None, deadline: float, request_id: str) -> bytes:
+        """The answer of an agent's service, which is told what is left of ``deadline`` and knows the request by its id.
+
+        Raises Refused: its own refusal passed on, 503 where it does not answer.
         """
         body = None if asked is None else asked.model_dump_json().encode()
         method, left = "GET" if body is None else "POST", max(0.001, deadline - time.perf_counter())
-        headers = asking(left, body)
+        headers = {**asking(left, body), "x-request-id": request_id}
         try:
             answer = await self._client.request(
                 method, self.urls[agent] + path, content=body, headers=headers, timeout=left

@@ -67,4 +67,4 @@ class MeasurementService(AgentService):
     held = loaded
 
 
-guard_agent(MeasurementService, ROUTES)
+guard_agent(MeasurementService)

@@ -42,4 +42,4 @@ class TargetingService(AgentService):
     held = agent
 
 
-guard_agent(TargetingService, ROUTES)
+guard_agent(TargetingService)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from adplatform.assembly import brief_of
 from adplatform.contracts.creative import CreativeRequest
 from adplatform.contracts.plan import CampaignPlan, Outcome
 from adplatform.contracts.problems import Problem
+from adplatform.contracts.serving import CreativeProgress
 from adplatform.contracts.targeting import RankRequest
 from adplatform.settings import Settings
 from adplatform.state import State
@@ -83,12 +85,26 @@ def test_a_plan_comes_before_its_deadline_whoever_sleeps(services: Served, home:
     assert steps["measurement"].outcome is Outcome.ANSWERED
 
 
-def test_the_creative_service_is_told_the_callers_deadline(services: Served, home: Path) -> None:
-    """A brief that was never worded takes some twenty seconds."""
-    brief = brief_of(Settings(home=home), "c01")
-    asked = CreativeRequest(brief=brief, seed=time.time_ns() % 1_000_000).model_dump(mode="json")
-    for name in ("gateway", "creative"):
-        too_late(services[1][name].post("/v1/creatives", json=asked, headers={"x-deadline-ms": "300"}))
+def states(services: Served) -> dict[str, str]:
+    found = CreativeProgress.model_validate_json(services[1]["gateway"].get("/v1/creatives/progress").content)
+    assert all(w.campaign_id == "c01" and w.seconds >= 0 for w in found.work)
+    return {w.request_id: w.state for w in found.work}
+
+
+def test_the_creative_service_is_told_the_callers_deadline_and_its_work_can_be_watched(
+    services: Served, home: Path
+) -> None:
+    """A brief that was never worded takes some twenty seconds. The first goes on without its caller, others never begin."""
+    brief, seed = brief_of(Settings(home=home), "c01"), time.time_ns() % 1_000_000
+
+    def ask(service: str, name: str, milliseconds: int) -> httpx.Response:
+        asked = CreativeRequest(brief=brief, seed=seed).model_dump(mode="json")
+        headers = {"x-request-id": name, "x-deadline-ms": str(milliseconds)}
+        return services[1][service].post("/v1/creatives", json=asked, headers=headers)
+
+    assert states(services) == {}
+    too_late(ask("gateway", "brief-a", 300))
+    too_late(ask("creative", "brief-b", 300))
     time.sleep(0.2)
     told = re.findall(
         r'^adplatform_requests_total\{route="/v1/creatives",service="creative",status="503"\} (.*)$',
@@ -96,6 +112,16 @@ def test_the_creative_service_is_told_the_callers_deadline(services: Served, hom
         re.MULTILINE,
     )
     assert [float(n) for n in told] == [2.0]  # the gateway's own clock is not the only one that ran
+    assert states(services) == {"brief-a": "writing"}
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, "gateway", "brief-c", 1500)
+        time.sleep(0.7)
+        assert states(services) == {"brief-a": "writing", "brief-c": "waiting"}
+        too_late(waiting.result())
+    end = time.monotonic() + 3  # the service's clock began a moment after the gateway's
+    while "brief-c" in states(services) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert states(services) == {"brief-a": "writing"}
 
 
 def test_the_waits_of_a_plan_are_cut_to_what_is_left_and_never_stretched() -> None:
