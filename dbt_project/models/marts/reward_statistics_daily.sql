@@ -24,7 +24,7 @@ examples as (
 select
     event_day,
     creative_id,
-    placement,
+    coalesce(placement, 'unknown') as placement,
     exposure_band,
     count(*) as impressions,
     cast(sum(clicked) as bigint) as clicks,
@@ -36,4 +36,4 @@ select
     coalesce(sum(conversion_value) filter (clicked = 1), 0) as conversion_value
 
 from examples
-group by event_day, creative_id, placement, exposure_band
+group by event_day, creative_id, coalesce(placement, 'unknown'), exposure_band
