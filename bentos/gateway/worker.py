@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -50,7 +49,6 @@ class Worker:
 
     def open(self, config: Settings | None = None) -> None:
         """Open everything. Raises SetupError where the log is damaged."""
-        sys.setswitchinterval(float(__import__("os").environ.get("SWI","0.005")))
         self.config = config = config or settings()
         self.registry = Registry(config.models)
         self.log = DecisionLog(config.decisions).__enter__()
