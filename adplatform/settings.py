@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=64, ge=1, description="Requests in progress in one worker.")
     queue: int = Field(default=64, ge=0, description="Requests that may wait for a place; more are refused with 503.")
     queue_ms: float = Field(default=20, gt=0, description="How long they wait.")
+    turn_requests: int = Field(default=16, ge=1, description="Requests that one turn of a worker's loop takes on.")
     body_seconds: float = Field(default=5, gt=0, description="A body that is not whole by then is refused.")
     drain_ms: float = Field(default=500, ge=0, description="After SIGTERM not ready for so long, then no new requests.")
     agent_port: int = Field(default=3101, description="First of the three loopback ports of the agents' services.")

@@ -26,6 +26,8 @@ LOST: Final = 0
 """Status of a request whose connection ended without an answer, or could not be made."""
 PATIENCE_SECONDS: Final = 10.0
 """How long it waits for answers after the last request was due."""
+PROBE: Final = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+"""First on every connection: a server may take up one new connection in a turn of its loop, and not before it is idle."""
 
 
 class Load(NamedTuple):
@@ -135,6 +137,8 @@ class _Sender:
         loop = asyncio.get_running_loop()
         for _ in range(self.load.connections):
             await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.load.port)
+        while len(self.free) < self.load.connections:
+            await asyncio.sleep(0.01)
         self.start, cpu = time.perf_counter(), time.process_time()
         await (self._closed() if self.load.rate is None else self._due(self.load.rate))
         self.idle.clear()
@@ -225,12 +229,12 @@ class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, sender: _Sender) -> None:
-        self._sender, self._data = sender, b""
+        self._sender, self._data, self._taken_up = sender, b"", False
         self.number, self.due, self.left, self.asked = 0, 0.0, 0.0, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self._sender.freed(self)
+        self.transport.write(PROBE)
 
     def data_received(self, data: bytes) -> None:
         data = self._data + data
@@ -239,7 +243,11 @@ class _Connection(asyncio.Protocol):
             self._data = data
             return
         self._data = b""
-        self._sender.ended(self, int(data[9:12]))
+        if self._taken_up:
+            self._sender.ended(self, int(data[9:12]))
+        else:
+            self._taken_up = True
+            self._sender.freed(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.asked:

@@ -114,9 +114,9 @@ def _sent(decisions: Sequence[str]) -> Sent:
         for kind in ("impression", "click")
     ]
     batches = [events[i : i + BATCH] for i in range(0, len(events), BATCH)]
-    rows = [[(e["event_id"], b"0" * 32, e["kind"], e["decision_id"], micros(at), micros(at), None, 0) for e in b]
+    rows: list[list[tuple[object, ...]]] = [[(e["event_id"], b"0" * 32, e["kind"], e["decision_id"], micros(at), micros(at), None, 0) for e in b]
             for b in batches]  # fmt: skip
-    return Sent([orjson.dumps({"events": b}) for b in batches], list(rows))
+    return Sent([orjson.dumps({"events": b}) for b in batches], rows)
 
 
 def _requests(on: Stand, path: str, sent: Sent) -> list[bytes]:

@@ -22,7 +22,7 @@ from benchmarks.served import free_port, group, scratch
 
 P99_MS: Final = 17.0
 """Largest 99th percentile of what counts as served."""
-OPEN_CONNECTIONS: Final = 512
+OPEN_CONNECTIONS: Final = 256
 PEAK_STEPS: Final = 6
 PEAK_SECONDS: Final = 3.0
 ECHO: Final = "benchmarks.echo_service:Echo"

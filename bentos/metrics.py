@@ -93,6 +93,11 @@ def requested(service: str, route: str, status: int, seconds: float) -> None:
     _seconds(service, route).observe(seconds)
 
 
+def refused(service: str, status: int) -> None:
+    """Count a request that was refused before it was parsed."""
+    _request(service, OTHER, status).inc()
+
+
 def answered(agent: str, policy_version: str, fallback: str | None = None) -> None:
     """Count an answer of an agent; ``fallback`` names the rule that stood in for it."""
     _answer(agent, policy_version, fallback or "none").inc()

@@ -20,6 +20,7 @@ from adplatform.store.keys import KeyRefused, Keys
 from bentos import metrics
 from bentos.admission import ClientLeft, Places, Rates, read_body, replayed, too_large
 from bentos.refusals import WORDS, Answer, App, Receive, Refusal, Scope, Send, problem, refuse, request_id, too_late
+from bentos.shedding import shed
 
 __all__ = ["Guard", "freeze", "guard", "problem"]
 PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
@@ -237,6 +238,7 @@ def guard(service: Any, scopes: Mapping[tuple[str, str], str], seconds: Mapping[
     service.config["metrics"] = {"enabled": False}
     service.config["traffic"] = {**service.config.get("traffic", {}), "timeout": Never(660)}
     metrics.own_directory(settings().home / "online" / "metrics", service.name)
+    shed(settings().turn_requests, service.name)
     service.add_asgi_middleware(Guard, scopes=scopes, name=service.name, seconds=seconds)
 
 

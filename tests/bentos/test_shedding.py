@@ -1,0 +1,111 @@
+"""What a turn of the event loop does not take on is refused before it is parsed, and only that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from adplatform.contracts.problems import Problem
+from benchmarks.generator import LOST, Load, request, send
+from benchmarks.served import free_port
+from bentos import shedding
+from bentos.shedding import SheddingProtocol, Turn
+
+KEY = "key"
+
+
+class Served(uvicorn.Server):
+    """An app behind the protocol, in this process; it says how many requests it was handed."""
+
+    def __init__(self) -> None:
+        self.handed, self.port = 0, free_port()
+        config = uvicorn.Config(
+            self._app, port=self.port, http=SheddingProtocol, interface="asgi3", lifespan="off", log_config=None
+        )
+        super().__init__(config)
+
+    async def _app(self, scope: dict, receive: object, send: object) -> None:
+        self.handed += scope["path"].startswith("/v1/")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(SheddingProtocol, "turn", Turn(2, "test"))
+    return
+
+
+async def ask(port: int, sent: list[bytes]) -> list[bytes]:
+    """All at once, each on a connection of its own; what came back."""
+    pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in sent]
+    await asyncio.sleep(0.05)
+    for (_, writer), data in zip(pairs, sent, strict=True):
+        writer.write(data)
+    found = [await reader.read(4096) for reader, _ in pairs]
+    for _, writer in pairs:
+        writer.close()
+    return found
+
+
+def burst(sent: list[bytes]) -> tuple[list[bytes], int]:
+    async def run() -> tuple[list[bytes], int]:
+        server = Served()
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        found = await ask(server.port, sent)
+        server.should_exit = True
+        await running
+        return found, server.handed
+
+    return asyncio.run(run())
+
+
+def test_a_turn_takes_on_so_many_and_refuses_the_rest_as_a_problem_with_an_id_of_its_own(two: None) -> None:
+    found, handed = burst([request("/v1/decide", {"a": 1}, KEY)] * 10)
+    refused = [answer for answer in found if answer.startswith(b"HTTP/1.1 503 ")]
+    assert handed == sum(answer.startswith(b"HTTP/1.1 200 ") for answer in found) == 10 - len(refused)
+    assert refused
+    ids = set()
+    for answer in refused:
+        head, body = answer.split(b"\r\n\r\n")
+        said = Problem.model_validate_json(body)
+        assert (said.error, said.retry) == ("overloaded", True)
+        assert f"x-request-id: {said.request_id}".encode() in head
+        assert f"content-length: {len(body)}".encode() in head
+        ids.add(said.request_id)
+    assert len(ids) == len(refused)
+
+
+def test_probes_and_requests_that_are_not_whole_pass(two: None) -> None:
+    probe = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    found, _ = burst([request("/v1/decide", {}, KEY)] * 4 + [probe] * 10)
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in found[4:])
+    whole = request("/v1/decide", {"a": 1}, KEY)
+    for part in (whole[:-1], whole + b"P", whole.replace(b"HTTP/1.1", b"HTTP/1.0"), b"GET" + whole[4:], whole[:30],
+                 whole.replace(b"Content-Length: 7", b"Transfer-Encoding: chunked"),
+                 whole.replace(b"Content-Length: 7", b"Content-Length: 7\r\nContent-Length: 9"),
+                 whole.replace(b"Content-Length: 7", b"Content-Length: " + b"9" * 5000)):  # fmt: skip
+        assert not shedding._whole(part)
+    assert shedding._whole(whole)
+
+
+def test_a_connection_that_was_refused_is_answered_next_time(two: None) -> None:
+    async def run() -> None:
+        server = Served()
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        load = Load(server.port, [request("/v1/decide", {"a": 1}, KEY)], 1.0, 8)
+        answers = await asyncio.to_thread(send, load)
+        server.should_exit = True
+        await running
+        assert answers.count(LOST) == answers.unanswered == 0
+        assert answers.count(200) == server.handed > 8
+        assert answers.count(200) + answers.count(503) == len(answers.status)
+
+    asyncio.run(run())
