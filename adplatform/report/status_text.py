@@ -78,6 +78,10 @@ def _freshness(out: Console, found: Status) -> None:
 def _drift(found: DriftStatus | None) -> str:
     if found is None:
         return "drift: no report yet (adplatform materialize key:drift_report)"
+    if not found.tested:
+        return (
+            f"drift: cannot tell yet on {found.day}, none of {found.cannot_tell} statistics has enough days before it"
+        )
     untold = f", {found.cannot_tell} cannot tell yet" if found.cannot_tell else ""
     if not found.alarms:
         return f"drift: none on {found.day}; {found.tested} statistics tested{untold}; {escape(found.decision)}"

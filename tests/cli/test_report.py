@@ -82,6 +82,7 @@ def test_too_few_days_cannot_tell_and_have_no_picture() -> None:
     text = page(drift=DriftReport.model_validate(full.model_copy(update={"statistics": tuple(untold)}).model_dump()))
     assert "Cannot tell yet: needs 3 more days before it." in text
     assert "drift by day" not in text
+    assert "Drift cannot tell yet whether a training would pay." in text
 
 
 @pytest.mark.parametrize("passed", [False, True])

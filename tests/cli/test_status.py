@@ -121,6 +121,10 @@ def test_drift_is_one_line_with_what_alarms_and_the_priced_decision(state: State
     assert "training costs 5.00" in page()
     keep_report(state, report(World(rows=100_000)).model_copy(update={"day": drifted.day + timedelta(days=1)}))
     assert "drift: none on" in page()
+    young = report(World(rows=100_000))
+    untold = tuple(s.model_copy(update={"z": None, "alarm": False}) for s in young.statistics)
+    keep_report(state, young.model_copy(update={"statistics": untold}))
+    assert f"drift: cannot tell yet on {young.day}" in page()
 
 
 def test_whatever_is_broken_is_named_and_the_rest_is_shown(state: State, tmp_path: Path) -> None:
