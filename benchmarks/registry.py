@@ -70,6 +70,10 @@ CLAIMS: dict[str, Entry] = {
         {"seeds": list(range(520, 530)), "impressions": 150_000},
         {"seeds": [19], "impressions": 100_000},
     ),
+    "overload": Entry("benchmarks.overload", "run", {"seconds": 10.0}, {"seconds": 4.0}),
+    "soak": Entry(
+        "benchmarks.soak", "run", {"seconds": 3600.0, "limit": 16.0}, {"seconds": 60.0, "twin": 30.0, "limit": 128.0}
+    ),
 }
 """Claims that make their own data; those of the online part serve a copy of the demo's home. ``leak`` and ``consent``
 read that home: benchmarks/claims_data.py."""

@@ -1,0 +1,106 @@
+"""Claim ``overload``: at two and five times its peak a worker answers nearly as much as at its peak, in time.
+
+Open loop, the client's clock: an answer's time counts from when its request was due. The generator is pinned to one core,
+and its own share of it is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from adplatform.contracts.claims import Claim
+from benchmarks.generator import LOST, Answers
+from benchmarks.stand import P99_MS, Stand, fine, stand
+
+CANDIDATES: Final = 10
+FACTORS: Final = (2, 5)
+DEADLINE_MS: Final = 100
+GRACE_MS: Final = 20
+GOODPUT: Final = 0.8
+"""Least share of the peak that is answered in time."""
+NORMAL_SECONDS: Final = 5.0
+"""After the overload it is back to normal within this."""
+REFUSED: Final = (503, 429, LOST)
+
+
+class Judged(NamedTuple):
+    """What came of one overload, as shares of the peak or as counts."""
+
+    goodput: float
+    late: int
+    strange: int
+    """Neither answered nor refused."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as promised."""
+        return self.goodput >= GOODPUT and not self.late and not self.strange
+
+
+def run(seconds: float = 10.0, progress: Callable[[float], None] | None = None, source: Path | None = None) -> Claim:
+    """``seconds`` at each of ``FACTORS``. ``figure``: the least goodput as a share of the peak."""
+    with stand(source) as on, on.served() as (port, _):
+        requests = on.decisions(CANDIDATES, DEADLINE_MS)
+        on.closed(port, requests, 2.0)
+        closed = on.closed(port, requests, 3.0)
+        peak = on.peak(port, on.decisions(CANDIDATES), 1.2 * closed.count(200) / closed.seconds)
+        found: dict[int, Judged] = {}
+        detail: dict[str, Any] = {"peak": round(peak, 1)}
+        normal = True
+        for number, factor in enumerate(FACTORS if peak else ()):
+            answers = on.open(port, requests, seconds, factor * peak)
+            found[factor] = judge(answers, peak)
+            after = back_to_normal(on, port, requests, peak / 2)
+            normal = normal and after is not None
+            detail[f"{factor}x"] = told(answers, found[factor], after)
+            if progress:
+                progress((number + 1) / len(FACTORS))
+    return conclude(found, normal, detail)
+
+
+def judge(answers: Answers, peak: float) -> Judged:
+    """Goodput against ``peak``: answers with 200 within the deadline and its grace, over the time requests were due."""
+    times = answers.milliseconds()
+    in_time = int((times <= DEADLINE_MS + GRACE_MS).sum())
+    seconds = float(answers.due.max()) if len(answers.due) else 1.0
+    strange = len(answers.status) - answers.count(200, *REFUSED) + answers.unanswered
+    return Judged(in_time / seconds / peak, len(times) - in_time, strange)
+
+
+def back_to_normal(on: Stand, port: int, requests: list[bytes], rate: float) -> float | None:
+    """Seconds until nothing is refused and 99 % are in time again, at half of the peak; None if not in time."""
+    began = time.monotonic()
+    while time.monotonic() < began + NORMAL_SECONDS:
+        now = time.monotonic() - began
+        if fine(on.open(port, requests, 1.0, max(1.0, rate))):
+            return now
+    return None
+
+
+def told(answers: Answers, judged: Judged, after: float | None) -> dict[str, Any]:
+    """What a person would look at."""
+    times = answers.milliseconds()
+    p99 = round(float(np.quantile(times, 0.99)), 1) if len(times) else None
+    return {
+        "sent": len(answers.status), "answered": len(times), "p99_ms": p99, "refused": answers.count(503, 429),
+        "connections_lost": answers.count(LOST), "late": judged.late, "goodput": round(judged.goodput, 3),
+        "generator_share_of_a_core": round(answers.share, 2), "normal_after_seconds": after and round(after, 1),
+    }  # fmt: skip
+
+
+def conclude(found: dict[int, Judged], normal: bool, detail: dict[str, Any]) -> Claim:
+    """The claim; it cannot tell where no rate was served within ``P99_MS``."""
+    return Claim(
+        name="overload",
+        claim=f"at 2 and 5 times peak goodput is at least {GOODPUT:.0%} of it, every 200 within its deadline + {GRACE_MS} ms, "
+        f"the rest refused, and all is normal (99 % within {P99_MS:g} ms) within {NORMAL_SECONDS:g} s",
+        figure=min((j.goodput for j in found.values()), default=None),
+        holds=all(j.holds for j in found.values()) and normal if found else None,
+        n=sum(detail[f"{factor}x"]["sent"] for factor in found),
+        detail=detail,
+    )

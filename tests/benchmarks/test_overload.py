@@ -1,0 +1,78 @@
+"""How overload and soak are judged: what does nothing, answers late, or leaks, does not hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.generator import LOST, Answers
+from benchmarks.overload import DEADLINE_MS, GRACE_MS, conclude, judge
+from benchmarks.soak import Growth, Sample, growth
+from benchmarks.soak import conclude as concluded
+from benchmarks.stand import bisected, fine
+
+PEAK = 500.0
+
+
+def answers(status: list[int], milliseconds: float = 10.0, unanswered: int = 0) -> Answers:
+    """Ten seconds at five times peak; the statuses repeat."""
+    due = np.arange(0, 10, 1 / (5 * PEAK))
+    repeated = np.resize(np.array(status), len(due))
+    return Answers(np.zeros(len(due)), due, due, due + milliseconds / 1000, repeated, 0.0, 10.0, 0.1, unanswered)
+
+
+@pytest.mark.parametrize(
+    ("status", "milliseconds", "unanswered", "holds"),
+    [
+        ([200, 503, 503, 503, 503], 10, 0, True),
+        ([200, 503, LOST, 429, 503], DEADLINE_MS + GRACE_MS - 1, 0, True),
+        ([503], 1, 0, False),  # refuses everything
+        ([200], DEADLINE_MS + GRACE_MS + 1, 0, False),  # answers everything, too late
+        ([200, 503, 503, 503, 503, 503, 503], 10, 0, False),  # answers too little
+        ([200, 503, 500, 503, 503], 10, 0, False),  # fails
+        ([200, 503, 503, 503, 503], 10, 7, False),  # leaves clients waiting
+    ],
+)
+def test_overload_holds_only_where_enough_is_answered_in_time_and_the_rest_refused(
+    status: list[int], milliseconds: float, unanswered: int, holds: bool
+) -> None:
+    judged = judge(answers(status, milliseconds, unanswered), PEAK)
+    assert judged.holds is holds
+    detail = {"2x": {"sent": 1}, "5x": {"sent": 1}}
+    assert conclude({2: judged, 5: judged}, True, detail).holds is holds
+    assert conclude({2: judged, 5: judged}, False, detail).holds is False
+    assert conclude({}, True, {}).holds is None
+
+
+def test_the_peak_is_the_highest_rate_that_holds() -> None:
+    assert bisected(lambda rate: rate <= 300, 1000) == pytest.approx(300, abs=1000 / 2**6)
+    assert bisected(lambda rate: False, 1000) == 0
+    assert not fine(answers([200] * 9 + [503]))
+    assert not fine(answers([200], 18))
+    assert fine(answers([200], 16))
+
+
+def watched(bytes_each: float, noise: float = 300_000, handles_each: float = 0.0) -> list[Sample]:
+    """A minute at 500 requests a second of a process of 400 MB."""
+    rng = np.random.default_rng(1)
+    times = np.arange(0, 60, 0.5)
+    return [
+        Sample(t, int(400e6 + bytes_each * 500 * t + rng.normal(0, noise)), {1: int(50 + handles_each * 500 * t)})
+        for t in times
+    ]
+
+
+def test_memory_is_flat_only_where_it_does_not_grow_with_requests() -> None:
+    assert growth(watched(0), 500, 0).flat(128) is True
+    assert growth(watched(0), 500, 1).flat(128) is False
+    assert growth(watched(1024), 500, 0).flat(128) is False
+    assert growth(watched(0, noise=50e6), 500, 0).flat(128) is None
+    assert growth(watched(0, handles_each=0.001), 500, 0).flat(128) is False
+
+
+def test_a_soak_that_does_not_see_the_planted_leak_cannot_tell() -> None:
+    flat, leaky = growth(watched(0), 500, 0), growth(watched(1024), 500, 0)
+    assert concluded(flat, leaky, 500, 60, 128).holds is True
+    assert concluded(flat, flat, 500, 60, 128).holds is None
+    assert concluded(leaky, leaky, 500, 60, 128).holds is False
+    assert concluded(flat, Growth(0, 0, 0, 0, 9, 9), 500, 60, 128).holds is None
