@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -45,9 +45,11 @@ class Stand(NamedTuple):
         return [request("/v1/decide", {**asked, "user_id": user}, self.key, headers) for user in self.users]
 
     @contextmanager
-    def served(self, service: str = GATEWAY, **environment: str) -> Iterator[tuple[int, psutil.Process]]:
+    def served(
+        self, service: str = GATEWAY, port: int | None = None, environment: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[int, psutil.Process]]:
         """A service of the home in a process group of its own: its port and process."""
-        port = free_port()
+        port = port or free_port()
         bare = [
             sys.executable,
             "-m",
@@ -61,7 +63,10 @@ class Stand(NamedTuple):
         ]
         start = bare if service == BARE else command(service, port)
         log = self.home / "logs" / f"{service.split(':')[-1]}-{port}.log"
-        with group(start, port, log, self.key, {"ADPLATFORM_HOME": str(self.home), **environment}) as (process, _):
+        with group(start, port, log, self.key, {"ADPLATFORM_HOME": str(self.home), **(environment or {})}) as (
+            process,
+            _,
+        ):
             yield port, psutil.Process(process.pid)
 
     def closed(self, port: int, requests: list[bytes], seconds: float, connections: int = 8) -> Answers:
