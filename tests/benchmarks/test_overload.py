@@ -44,6 +44,12 @@ def test_overload_holds_only_where_enough_is_answered_in_time_and_the_rest_refus
     assert conclude({}, True, {}).holds is None
 
 
+def test_what_was_never_overloaded_cannot_tell() -> None:
+    judged = judge(answers([200]), PEAK)
+    assert judged.goodput == pytest.approx(5, rel=0.01)
+    assert conclude({5: judged}, True, {"5x": {"sent": 1}}).holds is None
+
+
 def test_the_peak_is_the_highest_rate_that_holds() -> None:
     assert bisected(lambda rate: rate <= 300, 1000) == pytest.approx(300, abs=1000 / 2**6)
     assert bisected(lambda rate: False, 1000) == 0
