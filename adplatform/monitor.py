@@ -60,9 +60,14 @@ def make_report(state: State, today: date | None = None) -> DriftReport:
         statistics=statistics(alarms, names.days[first:]),
         decision=decide(part, alarms, since, champion.version, _prices(state)), recent=tuple(recent), alarmed_since=since,
     )  # fmt: skip
+    keep(state, report)
+    return report
+
+
+def keep(state: State, report: DriftReport) -> None:
+    """Keep the report under its day and as the latest."""
     state.documents.put(REPORTS, report.day.isoformat(), report)
     state.documents.put(REPORTS, LATEST, report)
-    return report
 
 
 def latest(state: State) -> DriftReport | None:

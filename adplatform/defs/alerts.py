@@ -6,24 +6,20 @@ A tick costs a query for runs that ended since the last one, their events, and o
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Final
 
 import dagster as dg
 
 from adplatform import asset_keys as keys
+from adplatform import monitor
 from adplatform.alerts import rules
 from adplatform.alerts.delivery import deliver
 from adplatform.contracts.errors import AdPlatformError
-from adplatform.contracts.monitoring import DriftReport
 from adplatform.contracts.promotion import Verdict
 from adplatform.defs.run_outcomes import finished, new_runs
 from adplatform.settings import Settings, settings
 from adplatform.state import State
 from adplatform.store.alerts import AlertBook
 from adplatform.training import VERDICTS
-
-DRIFT_REPORT: Final = "drift_report"
-"""Collection of reports by day, as documents; the last day's is looked at."""
 
 
 def apply(book: AlertBook, changes: Iterable[rules.Changes]) -> int:
@@ -89,10 +85,8 @@ def _champions(state: State) -> list[rules.Changes]:
 
 
 def _drift(state: State) -> list[rules.Changes]:
-    days = state.documents.keys(DRIFT_REPORT)
-    if not days:
-        return []
-    return [rules.of_drift(state.documents.get(DRIFT_REPORT, days[-1], DriftReport))]
+    report = monitor.latest(state)
+    return [rules.of_drift(report)] if report else []
 
 
 def _changes(context: dg.SensorEvaluationContext, config: Settings) -> Iterator[rules.Changes]:

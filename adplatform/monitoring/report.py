@@ -100,7 +100,7 @@ def lost_clicks(days: Day, alarms: Sequence[Alarm]) -> float:
     variance = float((held * (SCORES - centre) ** 2).sum() / total)
     slope, spread, level = (_effect(found.get(name)) for name in (SLOPE, UNEVEN, LEVEL))
     ranking = spread**2 if variance < INFORMED else max(0.0, -slope) * variance
-    return clicks * (ranking + level**2 / 2)
+    return clicks * min(1.0, ranking + level**2 / 2)  # first order goes too far where much has changed
 
 
 def _effect(tested: Tested | None) -> float:

@@ -3,12 +3,12 @@
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 
+from adplatform import monitor
 from adplatform.contracts.monitoring import DriftKind, DriftReport, DriftStatistic, RetrainDecision
 from adplatform.contracts.promotion import Check, Verdict
 from adplatform.defs.alerts import home_alerts, run_alerts
@@ -68,17 +68,15 @@ def report(day: date, alarm: bool) -> DriftReport:
         retrain=alarm, cause="c", lost_clicks_per_day=1, click_value=1, loss_per_day=1, horizon_days=7, expected_gain=7,
         cost=1, reason="it pays",
     )  # fmt: skip
-    more: Any = {"recent": ()} if "recent" in DriftReport.model_fields else {}
     return DriftReport(
         day=day, champion="v1", reference_first=day, reference_last=day, reference_days=1, budget=0.01,
-        statistics=(statistic,), decision=decision, alarmed_since=day if alarm else None, **more,
+        statistics=(statistic,), decision=decision, alarmed_since=day if alarm else None, recent=(),
     )  # fmt: skip
 
 
 def test_drift_is_told_by_the_last_report_with_what_a_retrain_would_bring(world: World) -> None:
-    documents = State(world.config).documents
     for day, alarm in ((date(2026, 11, 3), True), (date(2026, 11, 4), False)):
-        documents.put("drift_report", day.isoformat(), report(day, alarm))
+        monitor.keep(State(world.config), report(day, alarm))
         world.tick(home_alerts)
     assert [s for s, _ in world.told] == ["raised", "resolved"]
 

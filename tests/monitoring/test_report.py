@@ -50,6 +50,12 @@ def test_what_drift_loses_is_the_covariance_of_score_and_clicks_that_is_gone() -
     assert lost_clicks(days, alarms) == pytest.approx(5000 * 1.1 * variance, rel=0.25)
 
 
+def test_no_day_loses_more_than_its_clicks() -> None:
+    days, alarms = judged(World(rows=100_000))
+    wild = [a._replace(tested=a.tested._replace(effect=5.0)) for a in alarms]
+    assert lost_clicks(days, wild) == days.clicks_by_score[-1].sum()
+
+
 def test_drift_that_loses_more_than_a_training_costs_is_answered_and_the_sum_is_shown() -> None:
     found = report(World(rows=100_000, slope=0.0))
     assert found.decision.retrain
