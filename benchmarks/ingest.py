@@ -5,7 +5,6 @@ Floors of the same run: SQLite alone with the same rows, transactions and syncs,
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -28,7 +27,7 @@ from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from benchmarks.generator import Answers, Load, request
-from benchmarks.stand import ECHO, Stand, stand
+from benchmarks.stand import ECHO, Stand, every, stand
 from bentos.gateway.deciding import Deciding
 from bentos.gateway.worker import POLL_SECONDS
 
@@ -141,26 +140,19 @@ def _sqlite_alone(path: Path, sent: Sent) -> float:
 @contextmanager
 def _followed(on: Stand) -> Iterator[dict[str, float]]:
     """When a profile store that reads the log as a worker does has taken an event, by id; from now on."""
-    config, seen, stop = Settings(home=on.home), dict[str, float](), threading.Event()
+    config, seen = Settings(home=on.home), dict[str, float]()
     profiles, tail = Profiles(config.profiles), Tail(config.decisions)
     profiles.refresh()
     while tail.read():
         pass
 
     def follow() -> None:
-        while not stop.wait(POLL_SECONDS):
-            while outcomes := tail.read():
-                profiles.replay(outcomes)
-                seen.update(dict.fromkeys((o.event_id for o in outcomes), time.perf_counter()))
+        while outcomes := tail.read():
+            profiles.replay(outcomes)
+            seen.update(dict.fromkeys((o.event_id for o in outcomes), time.perf_counter()))
 
-    thread = threading.Thread(target=follow)
-    thread.start()
-    try:
+    with closing(tail), every(POLL_SECONDS, follow):
         yield seen
-    finally:
-        stop.set()
-        thread.join()
-        tail.close()
 
 
 def _until(seen: dict[str, float], batches: int) -> None:

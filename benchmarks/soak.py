@@ -10,7 +10,6 @@ that grows by 1 KiB a request, must not be flat.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ import psutil
 from scipy import stats
 
 from adplatform.contracts.claims import Claim
-from benchmarks.stand import Stand, stand
+from benchmarks.stand import Stand, every, stand
 
 CANDIDATES: Final = 10
 LEAKY: Final = "benchmarks.leaky_service:Gateway"
@@ -110,20 +109,14 @@ def _soaked(
 @contextmanager
 def _watched(process: psutil.Process) -> Iterator[list[Sample]]:
     """Samples of the process and its children, until the context is left."""
-    watched, samples, stop = [process, *process.children(recursive=True)], list[Sample](), threading.Event()
+    watched, samples = [process, *process.children(recursive=True)], list[Sample]()
 
-    def watch() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
-            resident = sum(p.memory_info().rss for p in watched)
-            samples.append(Sample(time.monotonic(), resident, {p.pid: p.num_fds() for p in watched}))
+    def look() -> None:
+        resident = sum(p.memory_info().rss for p in watched)
+        samples.append(Sample(time.monotonic(), resident, {p.pid: p.num_fds() for p in watched}))
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
+    with every(SAMPLE_SECONDS, look):
         yield samples
-    finally:
-        stop.set()
-        thread.join()
 
 
 def growth(samples: Sequence[Sample], rate: float, failed: int) -> Growth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,24 @@ def stand(source: Path | None = None) -> Iterator[Stand]:
     """A scratch home with at least 100 creatives, and a generator."""
     with scratch(source) as (home, key), generator() as sender:
         yield Stand(home, key, *_known(home), sender)
+
+
+@contextmanager
+def every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
+    """``work`` again and again in a thread, with a pause, until the context is left."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def bisected(holds: Callable[[float], bool], most: float) -> float:

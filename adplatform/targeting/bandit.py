@@ -189,16 +189,8 @@ def load_policy(directory: Path) -> Policy:
     return SoftmaxPolicy(load_response(directory / "model"), p["temperature"], p["exploration"])
 
 
-def choose(probabilities: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one candidate a row: indices and their probabilities (the propensities to log), both of shape (n,)."""
-    edges = np.cumsum(probabilities, axis=1)
-    drawn = (rng.random(len(probabilities))[:, None] * edges[:, -1:] >= edges).sum(axis=1)
-    index = np.minimum(drawn, probabilities.shape[1] - 1)
-    return index, probabilities[np.arange(len(index)), index]
-
-
-def choose_one(probabilities: Sequence[float], rng: np.random.Generator) -> int:
-    """``choose`` for one request, without arrays: the index that was drawn."""
+def choose(probabilities: Sequence[float], rng: np.random.Generator) -> int:
+    """Draw one candidate: its index, whose probability is the propensity to log. Lists, for arrays cost more."""
     edges = list(accumulate(probabilities))
     return min(bisect_right(edges, rng.random() * edges[-1]), len(edges) - 1)
 

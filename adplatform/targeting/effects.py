@@ -107,9 +107,8 @@ class CrossEffects:
         for rows in _chunks(len(matrix)):
             effects = self._flat.take(self._codes(matrix[rows]))
             effects[0] += self.intercept
-            out[rows] = np.add.accumulate(effects, axis=0, out=effects)[
-                -1
-            ]  # one after the other: a row's bits hang on no other row
+            # One after the other, not in pairs: a row's bits hang on no other row.
+            out[rows] = np.add.accumulate(effects, axis=0, out=effects)[-1]
         return out
 
     def dumps(self) -> str:

@@ -24,7 +24,7 @@ from adplatform.contracts.serving import DecideRequest
 from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.store.decision_log import NewDecision
 from adplatform.store.registry import Registry
-from adplatform.targeting.bandit import Policy, UniformPolicy, choose_one, load_policy
+from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
 from adplatform.targeting.request import features
 from bentos.gateway.shadowing import Shadowing
 
@@ -126,7 +126,7 @@ class Deciding:
             probabilities = serving.policy.of_request(request)
             reasons.insert(0, f"default rule: {trouble}, every candidate is as likely")
         shares = probabilities.tolist()
-        index = choose_one(shares, self._rng)
+        index = choose(shares, self._rng)
         decision: dict[str, Any] = {
             "decision_id": secrets.token_hex(16),
             "decided_at": at,

@@ -53,11 +53,11 @@ class Shadowing:
         version, policy = running
         try:
             probabilities = policy.of_request(request)
-            index, _ = choose(probabilities[None], self._rng)
+            shares = _valid(probabilities, len(candidates))
             said = {
                 "policy_version": version,
-                "creative_id": candidates[int(index[0])],
-                "probabilities": _valid(probabilities, len(candidates)),
+                "creative_id": candidates[choose(shares, self._rng)],
+                "probabilities": shares,
             }
         except Exception:  # noqa: BLE001 - a shadow must never cost a decision
             _log.exception("%s failed and runs in shadow no more", version)
