@@ -25,7 +25,8 @@ from adplatform.store.decision_rows import tables_of
 from benchmarks.served import Gateway, free_port, scratch, served
 
 HOWS: Final = ("worker", "parent", "group")
-BATCH: Final = 20
+BATCH: Final = 10
+"""Events of each decision: as many as the long form has events for each of its decisions, so that both end together."""
 RESTART_SECONDS: Final = 10.0
 _TRANSPORT: Final = (httpx.TransportError,)
 
