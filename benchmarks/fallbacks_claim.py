@@ -22,7 +22,7 @@ from benchmarks.broken_agents import KINDS, METHODS, Broken
 
 SECONDS = 10.0
 OUTCOMES = {"raises": Outcome.FAILED, "hangs": Outcome.TIMED_OUT}
-TIMEOUTS = Timeouts(creative=1.0, targeting=1.0, measurement=1.0, budget=1.0)
+TIMEOUTS = Timeouts(creative=2.0, targeting=2.0, measurement=2.0, budget=2.0)
 
 
 def faults_of(plan: CampaignPlan, brief: Brief, segments: tuple[Segment, ...], largest_share: float = 1.0) -> list[str]:

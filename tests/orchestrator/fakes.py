@@ -19,7 +19,8 @@ from benchmarks.reference_agents import (
 )
 
 SEGMENTS: tuple[Segment, ...] = market_segments()
-QUICK = Timeouts(creative=0.5, targeting=0.5, measurement=0.5, budget=0.5)
+PATIENT = Timeouts(creative=30, targeting=30, measurement=30, budget=30)  # nobody is late for want of a processor
+QUICK = Timeouts(creative=0.5, targeting=0.5, measurement=0.5, budget=0.5)  # for an agent that hangs
 
 
 def brief(**changes) -> Brief:
@@ -47,7 +48,7 @@ def orchestrator(**changes) -> Orchestrator:
         "segments": SEGMENTS,
         "rates": base_rates(),
         "regions": ("north", "south"),
-        "timeouts": QUICK,
+        "timeouts": PATIENT,
     }
     return Orchestrator(**{**fields, **changes})
 

@@ -20,7 +20,7 @@ from adplatform.orchestrator.validation import checked_creatives
 from benchmarks.broken_agents import KINDS, METHODS, Broken
 from benchmarks.fallbacks_claim import faults_of, planted, run
 from benchmarks.reference_agents import base_rates
-from tests.orchestrator.fakes import SEGMENTS, Hangs, Raises, brief, orchestrator
+from tests.orchestrator.fakes import QUICK, SEGMENTS, Hangs, Raises, brief, orchestrator
 
 QUICK_KINDS = [k for k in KINDS if k != "hangs"]
 
@@ -41,7 +41,7 @@ def test_an_agent_that_fails_is_replaced_by_its_rule_and_the_trace_says_so(agent
 @pytest.mark.parametrize("agent", METHODS)
 def test_an_agent_that_hangs_does_not_hold_the_plan(agent):
     start = time.perf_counter()
-    plan = orchestrator(**{agent: Hangs()}).plan(brief())
+    plan = orchestrator(**{agent: Hangs()}, timeouts=QUICK).plan(brief())
     assert time.perf_counter() - start < 3
     step = next(s for s in plan.trace if s.agent == agent)
     assert (step.outcome, step.problem) == (Outcome.TIMED_OUT, "no answer within 0.5 s")
@@ -51,7 +51,7 @@ def test_an_agent_that_hangs_does_not_hold_the_plan(agent):
 def test_a_hanging_agent_does_not_keep_the_process_alive():
     code = (
         "from tests.orchestrator.fakes import *\n"
-        "print(orchestrator(budget=Hangs()).plan(brief()).trace[4].outcome.value)"
+        "print(orchestrator(budget=Hangs(), timeouts=QUICK).plan(brief()).trace[4].outcome.value)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.strip() == "timed_out"
