@@ -23,9 +23,10 @@ setup: $(STAMP) ## make .venv from the lock files
 demo: setup ## run the whole loop once on the simulated market; prints where the report is
 	$(BIN)/adplatform demo
 
+test: export ADPLATFORM_TEST_HOME := $(CURDIR)/.test-home
 test: setup lint ## run every check and test (under 20 minutes on two cores)
-	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --ignore tests/browser --cov --cov-report= --cov-fail-under=0
+	@rm -rf .coverage .coverage.* .test-home
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/browser --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest tests/browser --cov --cov-append --cov-report= --cov-fail-under=0  # a daemon of its own: not beside other tests
 	$(BIN)/coverage report
 
@@ -51,4 +52,4 @@ prove: setup ## the long claims against known truth; resumable; JSON in reports/
 	$(BIN)/python -m benchmarks prove
 
 clean: ## remove state (not .venv)
-	rm -rf .adplatform reports
+	rm -rf .adplatform .test-home reports

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+if os.environ.get("PYTEST_XDIST_WORKER"):  # the workers share the cores: a second thread of each would spin in wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from tests.homes import demo_home, own_home  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -26,6 +29,12 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that need the demo's home come first: while one worker makes it, another has begun at its own half."""
+    needing = {item.path for item in items if "demo_home" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in needing)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -40,14 +40,12 @@ def adplatform(home: Path, *arguments: str, **environment: str) -> Ran:
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``adplatform demo`` at tiny scale, one campaign planned, no claims; made once for all workers.
 
-    ADPLATFORM_TEST_HOME names one that is made already, for a developer who runs one test again and again.
+    ADPLATFORM_TEST_HOME says where; one that is there already is taken, for a second run of pytest.
     """
-    if os.environ.get("ADPLATFORM_TEST_HOME"):
-        return Path(os.environ["ADPLATFORM_TEST_HOME"])
     root = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         root = root.parent
-    home = root / "demo_home"
+    home = Path(os.environ.get("ADPLATFORM_TEST_HOME") or root / "demo_home")
     with FileLock(root / "demo_home.lock"):
         if not (home / "reports" / "latest" / "report.html").exists():
             ran = adplatform(home, "demo", "--no-claims", "--campaigns", "1", "--last-day", "2026-11-20")

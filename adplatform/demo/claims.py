@@ -20,11 +20,19 @@ _HOME = ("leak", "consent")
 _SERVED = ("parity", "swap", "events")
 
 
+def _alone() -> None:
+    """One thread for this process: there is one process for each processor, and a second thread would spin in wait."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    threadpool_limits(1, "blas")
+
+
 def _worlds(config: Settings, progress: Progress) -> list[Claim]:
     """The claims that make their own data, as many at a time as there are processors."""
     from benchmarks.registry import run_claim
 
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _alone) as pool:
         tasks = [pool.submit(run_claim, name, True) for name in _WORLDS]
         for done, _ in enumerate(as_completed(tasks), start=1):
             progress(done / len(tasks))

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from adplatform.contracts.base import Interval
 from adplatform.contracts.brief import Objective
@@ -125,7 +125,7 @@ def _sample(days: Days, draws: int, rng: np.random.Generator) -> tuple[Floats, F
     y, total = days.counts.sum() / dispersion, exposure.sum(axis=1) / dispersion
     shape = y + 0.5
     fit = (special.xlogy(days.counts, exposure)).sum(axis=1) / dispersion - shape * np.log(total)
-    log_weight = fit + stats.norm.logpdf(np.log(GRID / PRIOR_MULTIPLE), scale=PRIOR_SPREAD)
+    log_weight = fit - (np.log(GRID / PRIOR_MULTIPLE) / PRIOR_SPREAD) ** 2 / 2
     weight = np.exp(log_weight - log_weight.max())
     chosen = rng.choice(len(grid), size=draws, p=weight / weight.sum())
     rate = rng.gamma(shape, 1.0, draws) / total[chosen] * days.value

@@ -8,7 +8,7 @@ creative: the logged propensity stays the probability of the choice given the im
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from adplatform.simulator.streams import Array
 from adplatform.simulator.world import World, first_price_mask
@@ -25,17 +25,17 @@ _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 
 def win_probability(log_bid: Array, log_price: Array) -> Array:
     """P(bid >= competition) at a bid that is certain; a bid under the floor is raised to it."""
-    return np.asarray(norm.cdf((np.maximum(log_bid, LOG_FLOOR) - log_price) / SPREAD))
+    return np.asarray(ndtr((np.maximum(log_bid, LOG_FLOOR) - log_price) / SPREAD))
 
 
 def payment(log_bid: Array, log_price: Array, first_price: bool) -> Array:
     """E[price paid; win] in units of the base: the bid, or the best competing bid or floor in a second-price auction."""
     bid = np.maximum(log_bid, LOG_FLOOR)
     if first_price:
-        return np.asarray(np.exp(bid) * norm.cdf((bid - log_price) / SPREAD))
-    under = norm.cdf((LOG_FLOOR - log_price) / SPREAD)
-    top = norm.cdf((bid - log_price - SPREAD**2) / SPREAD)
-    bottom = norm.cdf((LOG_FLOOR - log_price - SPREAD**2) / SPREAD)
+        return np.asarray(np.exp(bid) * ndtr((bid - log_price) / SPREAD))
+    under = ndtr((LOG_FLOOR - log_price) / SPREAD)
+    top = ndtr((bid - log_price - SPREAD**2) / SPREAD)
+    bottom = ndtr((LOG_FLOOR - log_price - SPREAD**2) / SPREAD)
     return np.asarray(np.exp(LOG_FLOOR) * under + np.exp(log_price + SPREAD**2 / 2) * (top - bottom))
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from adplatform.contracts.errors import InputError
 from adplatform.stats.intervals import check_level
@@ -44,6 +43,8 @@ def reliability(p: ArrayLike, y: ArrayLike, bins: int = 20, level: float = 0.95)
     Each bin has the exact binomial interval of its observed rate given its mean prediction. Raises InputError when
     there are fewer rows than bins, lengths differ, or a prediction is no probability.
     """
+    from scipy import stats  # a second of every command and server that needs none of it
+
     predicted, label = _pair(p, y)
     if bins < 1 or predicted.size < bins:
         raise InputError("bins", f"{bins} bins for {predicted.size} rows", "ask for fewer bins than there are rows")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from adplatform.contracts.errors import InputError
 from adplatform.stats.intervals import Bounds, check_counts, check_level, cluster_mean, normal_mean
@@ -30,6 +30,8 @@ def monte_carlo_band(nominal: float, n: int, cells: int = 1, level: float = 0.99
         raise InputError(
             "band", f"nominal {nominal}, n {n}, cells {cells}", "give a rate in [0, 1], n and cells from 1"
         )
+    from scipy import stats  # a second of every command and server that needs none of it
+
     tail = (1 - check_level(level)) / cells / 2
     return Bounds(float(stats.binom.ppf(tail, n, nominal)) / n, float(stats.binom.isf(tail, n, nominal)) / n)
 
@@ -40,13 +42,13 @@ def rate_lower_bound(events: int, n: int, level: float = 0.99) -> float:
     "At most 5 %" holds when this is not above 0.05.
     """
     check_counts("rate_lower_bound", events, n)
-    return 0.0 if events == 0 else float(stats.beta.ppf(1 - check_level(level), events, n - events + 1))
+    return 0.0 if events == 0 else float(special.betaincinv(events, n - events + 1, 1 - check_level(level)))
 
 
 def rate_upper_bound(events: int, n: int, level: float = 0.99) -> float:
     """Exact one-sided upper bound of a rate (Clopper and Pearson). Raises InputError on impossible counts."""
     check_counts("rate_upper_bound", events, n)
-    return 1.0 if events == n else float(stats.beta.ppf(check_level(level), events + 1, n - events))
+    return 1.0 if events == n else float(special.betaincinv(events + 1, n - events, check_level(level)))
 
 
 def paired_difference(

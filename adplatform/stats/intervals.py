@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from adplatform.contracts.errors import InputError
 
@@ -43,7 +43,7 @@ def check_level(level: float) -> float:
 def wilson(successes: float, n: float, level: float = 0.95) -> Bounds:
     """Score interval of a rate (Wilson 1927). Raises InputError on impossible counts."""
     check_counts("wilson", successes, n)
-    z = float(stats.norm.ppf(0.5 + check_level(level) / 2))
+    z = float(special.ndtri(0.5 + check_level(level) / 2))
     rate, shrink = successes / n, 1 + z * z / n
     middle = (rate + z * z / (2 * n)) / shrink
     half = z / shrink * np.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
@@ -56,8 +56,8 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Bounds:
     """Exact interval of a rate (Clopper and Pearson 1934). Raises InputError on impossible counts."""
     check_counts("clopper_pearson", successes, n)
     tail = (1 - check_level(level)) / 2
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, n - successes + 1))
-    high = 1.0 if successes == n else float(stats.beta.isf(tail, successes + 1, n - successes))
+    low = 0.0 if successes == 0 else float(special.betaincinv(successes, n - successes + 1, tail))
+    high = 1.0 if successes == n else float(special.betainccinv(successes + 1, n - successes, tail))
     return Bounds(low, high)
 
 
@@ -107,5 +107,5 @@ def cluster_mean(values: ArrayLike, clusters: NDArray[Any] | list[Any], level: f
 
 def _student(mean: float, error: float, freedom: int, level: float) -> MeanInterval:
     check_level(level)
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error if freedom > 0 else float("inf")
+    half = float(special.stdtrit(freedom, 0.5 + level / 2)) * error if freedom > 0 else float("inf")
     return MeanInterval(mean, error, mean - half, mean + half)

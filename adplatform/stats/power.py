@@ -7,7 +7,7 @@ from math import ceil, sqrt
 from typing import Final
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from adplatform.contracts.errors import InputError
 from adplatform.stats.intervals import check_level
@@ -30,9 +30,9 @@ def power(
     pooled = (control_rate * control_users + treatment_rate * treatment_users) / (control_users + treatment_users)
     null = sqrt(pooled * (1 - pooled) * (1 / control_users + 1 / treatment_users))
     spread = sqrt(_spread(control_rate) / control_users + _spread(treatment_rate) / treatment_users)
-    z = float(stats.norm.ppf(0.5 + check_level(level) / 2))
+    z = float(special.ndtri(0.5 + check_level(level) / 2))
     distance = abs(treatment_rate - control_rate) - z * null
-    return float(stats.norm.cdf(distance / spread)) if spread > 0 else float(distance > 0)
+    return float(special.ndtr(distance / spread)) if spread > 0 else float(distance > 0)
 
 
 def relative_lift_power(
@@ -51,7 +51,7 @@ def sample_size_two_proportions(p1: float, p2: float, power: float = 0.8, level:
     _check_rates(p1, p2)
     if p1 == p2:
         raise InputError("p2", "equals p1", "give the rate that the experiment should be able to tell apart")
-    z, reach, mean = float(stats.norm.ppf(0.5 + check_level(level) / 2)), _reach(power), (p1 + p2) / 2
+    z, reach, mean = float(special.ndtri(0.5 + check_level(level) / 2)), _reach(power), (p1 + p2) / 2
     root = z * sqrt(2 * _spread(mean)) + reach * sqrt(_spread(p1) + _spread(p2))
     return (root / (p1 - p2)) ** 2
 
@@ -85,7 +85,7 @@ def designed_users(
     if always_valid:
         drift = sequential_drift(power, level, looks)
     else:
-        drift = float(stats.norm.ppf(0.5 + check_level(level) / 2)) + _reach(power)
+        drift = float(special.ndtri(0.5 + check_level(level) / 2)) + _reach(power)
     variance = _spread(base_rate) / (1 - treatment_share) + _spread(lifted) / treatment_share
     users = drift**2 * variance / (lifted - base_rate) ** 2
     enough = 1.5 * EXACT_BELOW / min(base_rate * (1 - treatment_share), lifted * treatment_share)
@@ -120,7 +120,7 @@ def _lifted(base_rate: float, relative_lift: float) -> float:
 def _reach(power: float) -> float:
     if not 0 < power < 1:
         raise InputError("power", f"is {power}", "give a probability between 0 and 1, such as 0.8")
-    return float(stats.norm.ppf(power))
+    return float(special.ndtri(power))
 
 
 def _check_rates(*rates: float) -> None:

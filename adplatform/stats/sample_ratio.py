@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from adplatform.contracts.errors import InputError
 
@@ -26,4 +26,4 @@ def p_value(counts: Sequence[int], shares: Sequence[float] | None = None) -> flo
         return 1.0
     expected = expected / expected.sum() * observed.sum()
     statistic = float(((observed - expected) ** 2 / expected).sum())
-    return float(stats.chi2.sf(statistic, observed.size - 1))
+    return float(special.chdtrc(observed.size - 1, statistic))

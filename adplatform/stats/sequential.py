@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from adplatform.contracts.errors import InputError
 from adplatform.stats.intervals import Bounds, check_counts, check_level
@@ -135,8 +135,8 @@ def crossing_probability(fractions: ArrayLike, boundaries: ArrayLike, drift: flo
     for fraction, boundary in zip(f, b, strict=True):
         scale, edge = float(np.sqrt(fraction - before)), boundary * float(np.sqrt(fraction))
         centre = points + drift * (fraction - before)
-        above += float(mass @ stats.norm.sf((edge - centre) / scale))
-        below += float(mass @ stats.norm.cdf((-edge - centre) / scale))
+        above += float(mass @ special.ndtr((centre - edge) / scale))
+        below += float(mass @ special.ndtr((-edge - centre) / scale))
         points, weights = _gauss_legendre(edge)
         mass = weights * (_density((points[:, None] - centre[None, :]) / scale) / scale @ mass)
         before = float(fraction)

@@ -37,6 +37,12 @@ _MIGRATIONS: Final = (
         created_at integer not null, primary key (caller, key)
     ) without rowid;
     """,
+    """
+    create trigger early_events after insert on decisions begin
+        insert into joined (event_id) select event_id from events where held = 1 and decision_id = new.decision_id;
+        update events set held = 0 where held = 1 and decision_id = new.decision_id;
+    end;
+    """,
 )
 """Each entry brings a file from its index to the next; ``pragma user_version`` says how far a file is."""
 
@@ -74,10 +80,20 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("begin immediate")
     (done,) = connection.execute("pragma user_version").fetchone()  # another process may have been quicker
     for number, script in enumerate(_MIGRATIONS[done:], start=done + 1):
-        for statement in script.split(";"):
+        for statement in _statements(script):
             connection.execute(statement)
         connection.execute(f"pragma user_version = {number}")
     connection.commit()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: a script that is run as a whole commits first. A trigger has semicolons of its own."""
+    statement = ""
+    for part in script.strip().removesuffix(";").split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def micros(at: datetime) -> int:

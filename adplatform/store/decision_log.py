@@ -3,8 +3,9 @@
 A SQLite file in WAL mode with ``synchronous=FULL``: what is committed survives a kill -9 and a power cut, an id is
 there once, and several processes may write. Each process has one writer thread; it commits whatever has queued up
 meanwhile as one transaction, so that a burst shares one sync. A caller's future ends after the commit, never before;
-one that was cancelled before its turn leaves nothing. Many rows go in by one statement: SQLite gives up the interpreter's
-lock for each, and a busy event loop takes up to its switch interval to give it back.
+one that was cancelled before its turn leaves nothing. Many rows go in by one statement, and a trigger joins what came
+before them: SQLite gives up the interpreter's lock for each statement, and a busy event loop takes up to its switch
+interval to give it back.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import closing
+from concurrent.futures import Future, InvalidStateError
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -86,12 +87,21 @@ Work = Callable[[sqlite3.Connection], Any] | NewDecision
 """What one caller wants done in a transaction, or a decision to record, which goes in with others."""
 
 
+class Group(NamedTuple):
+    """Work that is handed over together, each piece with its future, and what hears, in the writer's thread, how each
+    ended, with a result once it is durable, or an error.
+    """
+
+    some: Sequence[tuple[Work, Any]]
+    tell: Callable[[Sequence[tuple[Any, Any, Exception | None]]], None]
+
+
 class DecisionLog:
     """The log at ``path``. Use it as a context manager: leaving it commits what is queued and ends the writer."""
 
     def __init__(self, path: Path, commit: Callable[[sqlite3.Connection], None] = sqlite3.Connection.commit) -> None:
         self.path, self._commit = path, commit
-        self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> DecisionLog:
@@ -144,8 +154,12 @@ class DecisionLog:
 
     def _submit(self, work: Work) -> Future[Any]:
         future: Future[Any] = Future()
-        self._queue.put((work, future))
+        self.hand_over(Group([(work, future)], _settle))
         return future
+
+    def hand_over(self, group: Group) -> None:
+        """Have it done by the writer."""
+        self._queue.put(group)
 
     def _write(self) -> None:
         connection = connect(self.path)
@@ -155,32 +169,43 @@ class DecisionLog:
             while len(taken) < MOST_TOGETHER and not self._queue.empty():
                 taken.append(self._queue.get())
             ending = None in taken
-            some = [t for t in taken if t is not None and t[1].set_running_or_notify_cancel()]
-            if len(some) > 1 and self._together(connection, some):
+            groups = [g for g in taken if g is not None]
+            if len(groups) > 1 and self._together(connection, groups):
                 continue
-            for one in some:  # one by one where together one of them failed
-                self._together(connection, [one], last=True)
+            for group in groups:  # one by one where together one of them failed
+                alone = len(group.some) == 1
+                if not self._together(connection, [group], last=alone) and not alone:
+                    for one in group.some:
+                        self._together(connection, [Group([one], group.tell)], last=True)
         connection.close()
 
-    def _together(
-        self, connection: sqlite3.Connection, some: list[tuple[Work, Future[Any]]], last: bool = False
-    ) -> bool:
-        """Do the work in one transaction; futures end after its commit. False if it failed and nothing was done."""
+    def _together(self, connection: sqlite3.Connection, groups: Sequence[Group], last: bool = False) -> bool:
+        """Do the work in one transaction; callers hear of it after its commit. False if it failed and nothing was done."""
+        todo = [(group.tell, [one for one in group.some if not one[1].cancelled()]) for group in groups]
         try:
             connection.execute("begin immediate")
-            insert_decisions(connection, [work for work, _ in some if isinstance(work, NewDecision)])
-            results = [work.answer if isinstance(work, NewDecision) else work(connection) for work, _ in some]
+            insert_decisions(connection, [w for _, some in todo for w, _ in some if isinstance(w, NewDecision)])
+            done = [
+                (tell, [(f, w.answer if isinstance(w, NewDecision) else w(connection), None) for w, f in some])
+                for tell, some in todo
+            ]
             self._commit(connection)
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
             if connection.in_transaction:
                 connection.rollback()
             if last:
-                for _, future in some:
-                    future.set_exception(_told(error, self.path))
+                for tell, some in todo:
+                    tell([(future, None, _told(error, self.path)) for _, future in some])
             return False
-        for (_, future), result in zip(some, results, strict=True):
-            future.set_result(result)
+        for tell, results in done:
+            tell(results)
         return True
+
+
+def _settle(results: Sequence[tuple[Future[Any], Any, Exception | None]]) -> None:
+    for future, result, error in results:
+        with suppress(InvalidStateError):  # cancelled meanwhile
+            future.set_result(result) if error is None else future.set_exception(error)
 
 
 def _told(error: Exception, path: Path) -> Exception:
@@ -210,16 +235,11 @@ def keep_answer(connection: sqlite3.Connection, key: Idempotency, body: bytes, a
 
 
 def insert_decisions(connection: sqlite3.Connection, some: Sequence[NewDecision]) -> None:
-    """Record decisions within the open transaction, and join the events that came before them."""
+    """Record decisions within the open transaction; a trigger joins the events that came before them."""
     if not some:
         return
     rows = [(n.decision_id, micros(n.decided_at), n.user_id, n.creative_id, n.payload) for n in some]
     _insert(connection, "decisions (decision_id, decided_at, user_id, creative_id, payload)", rows)
-    early = connection.execute(
-        f"update events set held = 0 where held = 1 and decision_id in {_LISTED} returning event_id",
-        (_list(n.decision_id for n in some),),
-    ).fetchall()
-    _insert(connection, "joined (event_id)", early)
 
 
 def accept_events(connection: sqlite3.Connection, events: Sequence[Judged], received_at: int) -> Accepted:

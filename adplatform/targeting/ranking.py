@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import special, stats
+from scipy import special
 
 from adplatform.contracts.base import Interval
 from adplatform.contracts.errors import InputError
@@ -253,7 +253,7 @@ def posterior(
     a = worth + clicks
     b = np.maximum((worth + expected) / rate - a, 1e-3)
     tail = (1 - LEVEL) / 2
-    return a / (a + b), stats.beta.ppf(tail, a, b), stats.beta.isf(tail, a, b)
+    return a / (a + b), special.betaincinv(a, b, tail), special.betainccinv(a, b, tail)
 
 
 def _place_within(index: np.ndarray) -> np.ndarray:

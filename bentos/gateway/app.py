@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -139,7 +138,7 @@ def _key(request: Request, body: bytes) -> Idempotency | None:
 
 async def _durable(future: Any) -> Any:
     try:
-        return await asyncio.wrap_future(future)
+        return await future
     except KeyConflict as error:
         raise Refused(409, "conflict", str(error)) from error
     except Unwritable as error:

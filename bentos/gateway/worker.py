@@ -21,7 +21,6 @@ from adplatform.contracts.problems import Problem
 from adplatform.serve import AGENT_SERVICES
 from adplatform.settings import Settings, settings
 from adplatform.store.alerts import AlertBook
-from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
@@ -30,6 +29,7 @@ from adplatform.store.snapshots import Snapshots
 from bentos.agents import Held, agent_inputs
 from bentos.gateway.clients import RemoteAgent, asking
 from bentos.gateway.deciding import AGENT, Deciding
+from bentos.gateway.turns import TurnLog
 from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Decision log, policy, profiles, library and the agents' services; ``open`` before the first request."""
 
-    log: DecisionLog
+    log: TurnLog
     deciding: Deciding
 
     def __init__(self) -> None:
@@ -51,7 +51,8 @@ class Worker:
         """Open everything. Raises SetupError where the log is damaged."""
         self.config = config = config or settings()
         self.registry = Registry(config.models)
-        self.log = DecisionLog(config.decisions).__enter__()
+        self.log = TurnLog(config.decisions)
+        self.log.__enter__()
         self.tail = Tail(config.decisions)
         self.profiles, self.library = Profiles(config.profiles), Library(config.landing)
         self.alerts = AlertBook.of(config)

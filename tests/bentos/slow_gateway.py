@@ -12,8 +12,8 @@ from typing import Any
 
 from adplatform.contracts.profiles import Profile
 from adplatform.settings import settings
-from adplatform.store.decision_log import DecisionLog
 from bentos.gateway.service import Gateway, worker
+from bentos.gateway.turns import TurnLog
 
 __all__ = ["Gateway"]
 
@@ -46,7 +46,8 @@ whole = worker.open
 def opened() -> None:
     whole()
     worker.log.__exit__()
-    worker.log = DecisionLog(worker.config.decisions, commit).__enter__()
+    worker.log = TurnLog(worker.config.decisions, commit)
+    worker.log.__enter__()
     worker.deciding.profiles = SlowProfiles(worker.profiles)
 
 
