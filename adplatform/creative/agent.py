@@ -186,13 +186,13 @@ class Creative:
             for n, (h, b, fluency) in enumerate(texts)
             for score in (brand(h, b, brief, float(fit[n])),)
         ]  # fmt: skip
-        chosen.take(found, self._readings(found, vectors))
+        chosen.take(found, vectors, lambda some: self._readings([found[n] for n in some], vectors[some]))
 
-    def _readings(self, found: Sequence[Candidate], vectors: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Vectors of each ad's readings: with and without its disclaimer, its parts joined by a stop and by a blank."""
+    def _readings(self, found: Sequence[Candidate], copies: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Vectors of each ad's readings: as ``copies``, with its disclaimer, and its parts joined by a blank."""
         whole = self.embedder.embed([ad_text(c.headline, c.body) for c in found])
         plain = self.embedder.embed([f"{c.headline} {c.body}" for c in found])
-        return [np.stack(readings) for readings in zip(vectors, whole, plain, strict=True)]
+        return [np.stack(readings) for readings in zip(copies, whole, plain, strict=True)]
 
     def _variants(self, chosen: Selection) -> tuple[CopyVariant, ...]:
         found = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,8 @@ _MARGIN: Final = 0.015
 _SAMENESS: Final = 0.5
 """Weight of the largest cosine to a kept ad in maximal marginal relevance (Carbonell & Goldstein 1998)."""
 _REPEATED_SENTENCE: Final = 0.25
+_AT_ONCE: Final = 4
+"""Ads whose readings are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +66,51 @@ class Selection:
         self._vectors: list[NDArray[np.float32]] = []
         self.turned_away = 0
 
-    def take(self, candidates: Sequence[Candidate], vectors: Sequence[NDArray[np.float32]]) -> bool:
-        """Keep the candidate with the best quality less its sameness. ``vectors``: (readings, dimension) for each.
+    def take(
+        self,
+        candidates: Sequence[Candidate],
+        vectors: NDArray[np.float32],
+        readings: Callable[[list[int]], list[NDArray[np.float32]]],
+    ) -> bool:
+        """Keep the candidate with the best quality less its sameness; whether there was one.
 
-        An ad has several readings (with and without its disclaimer); none may be over the cosine limit.
+        ``vectors``: (candidates, dimension). An ad has other ``readings``, by its number (with a disclaimer, say), of
+        shape (readings, dimension), the one of ``vectors`` first; none may be over the cosine limit. They are asked for
+        only while they can change the choice: a further reading brings an ad nearer to others, never farther away.
         """
-        order = []
-        for index, (candidate, vector) in enumerate(zip(candidates, vectors, strict=True)):
-            nearest = max((float((vector * other).sum(-1).max()) for other in self._vectors), default=0.0)
-            if nearest > LARGEST_COSINE - _MARGIN or any(
-                fold(candidate.headline) == fold(k.headline) for k in self.kept
-            ):
+        hopes = []
+        headlines = {fold(k.headline) for k in self.kept}
+        for index, candidate in enumerate(candidates):
+            worth = self._worth(candidate, vectors[index][None])
+            if worth is None or fold(candidate.headline) in headlines:
                 self.turned_away += 1
-                continue
-            worth = candidate.quality - _SAMENESS * nearest - _REPEATED_SENTENCE * self._repeated(candidate)
-            order.append((-worth, index))
-        if not order:
+            else:
+                hopes.append((-worth, index))
+        hopes.sort()
+        best: tuple[float, int] | None = None
+        vector = vectors[:0]
+        for start in range(0, len(hopes), _AT_ONCE):
+            some = [index for hope, index in hopes[start : start + _AT_ONCE] if best is None or hope <= best[0]]
+            if not some:
+                break
+            for index, read in zip(some, readings(some), strict=True):
+                worth = self._worth(candidates[index], read)
+                if worth is None:
+                    self.turned_away += 1
+                elif best is None or (-worth, index) < best:
+                    best, vector = (-worth, index), read
+        if best is None:
             return False
-        best = min(order)[1]
-        self.kept.append(candidates[best])
-        self._vectors.append(vectors[best])
+        self.kept.append(candidates[best[1]])
+        self._vectors.append(vector)
         return True
+
+    def _worth(self, candidate: Candidate, vectors: NDArray[np.float32]) -> float | None:
+        """Quality less sameness, None where it is too near to an ad that was kept. ``vectors``: (readings, dimension)."""
+        nearest = max((_nearness(vectors, other) for other in self._vectors), default=0.0)
+        if nearest > LARGEST_COSINE - _MARGIN:
+            return None
+        return candidate.quality - _SAMENESS * nearest - _REPEATED_SENTENCE * self._repeated(candidate)
 
     def _repeated(self, candidate: Candidate) -> int:
         """How many of its sentences (a disclaimer too, alike for all) kept ads have already."""
@@ -95,6 +121,11 @@ class Selection:
         """1 - largest cosine to another kept ad, for each kept ad, in [0, 1]."""
         found = []
         for n, vector in enumerate(self._vectors):
-            others = [float((vector * o).sum(-1).max()) for m, o in enumerate(self._vectors) if m != n]
+            others = [_nearness(vector, o) for m, o in enumerate(self._vectors) if m != n]
             found.append(float(np.clip(1.0 - max(others, default=0.0), 0.0, 1.0)))
         return found
+
+
+def _nearness(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    """Largest cosine of a reading with the same reading of the other."""
+    return float((ours * theirs[: len(ours)]).sum(-1).max())
