@@ -5,57 +5,34 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from typing import Final
 
 from adplatform.contracts.claims import Claim
 from adplatform.settings import Settings
 
 Progress = Callable[[float], None]
 Check = Callable[[Settings, Progress], list[Claim]]
+Task = Callable[[Settings], list[Claim]]
 
-_WORLDS = ("drift", "fallbacks", "looks", "coverage", "poison", "ranking", "promotion", "calibration")
-"""The longest first, so that none is left alone at the end."""
-_HOME = ("leak", "consent")
-_SERVED = ("parity", "swap", "events")
+_SERVED: Final = ("parity", "swap", "events")
 
 
-def _alone() -> None:
-    """One thread for this process: there is one process for each processor, and a second thread would spin in wait."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
-    threadpool_limits(1, "blas")
-
-
-def _worlds(config: Settings, progress: Progress) -> list[Claim]:
-    """The claims that make their own data, as many at a time as there are processors."""
+def _reduced(name: str, config: Settings) -> list[Claim]:
+    """A claim that makes its own data."""
     from benchmarks.registry import run_claim
 
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _alone) as pool:
-        tasks = [pool.submit(run_claim, name, True) for name in _WORLDS]
-        for done, _ in enumerate(as_completed(tasks), start=1):
-            progress(done / len(tasks))
-        return [task.result() for task in tasks]
+    return [run_claim(name, reduced=True)]
 
 
-def _served(name: str) -> Check:
-    def check(config: Settings, progress: Progress) -> list[Claim]:
-        from benchmarks.registry import run_claim
-
-        return [run_claim(name, reduced=True, progress=progress)]
-
-    return check
+def _of_home(name: str, config: Settings) -> list[Claim]:
+    """A claim about the data of the home."""
+    return [getattr(importlib.import_module("benchmarks.claims_data"), name)(config)]
 
 
-def _home(name: str) -> Check:
-    def check(config: Settings, progress: Progress) -> list[Claim]:
-        return [getattr(importlib.import_module("benchmarks.claims_data"), name)(config)]
-
-    return check
-
-
-def _thesis(config: Settings, progress: Progress) -> list[Claim]:
+def _thesis(config: Settings) -> list[Claim]:
     """Materialize the comparison as the asset that it is, and read what it kept."""
     from adplatform import asset_keys as keys
     from adplatform.definitions import defs
@@ -68,7 +45,7 @@ def _thesis(config: Settings, progress: Progress) -> list[Claim]:
     return [State(config).documents.get(keys.MULTI_AGENT_VS_SINGLE_MODEL, "all", Claim)]
 
 
-def _open_bandit(config: Settings, progress: Progress) -> list[Claim]:
+def _open_bandit(config: Settings) -> list[Claim]:
     """The Open Bandit log valued by us and by obp from the same rows."""
     from adplatform.state import State
     from adplatform.targeting.open_bandit import split_logs
@@ -78,9 +55,52 @@ def _open_bandit(config: Settings, progress: Progress) -> list[Claim]:
     return list(evaluate(split_logs(examples(State(config))))[1])
 
 
+_SIMULATED: Final[tuple[Task, ...]] = (
+    partial(_reduced, "drift"),
+    _thesis,
+    *(partial(_reduced, n) for n in ("fallbacks", "looks")),
+    partial(_of_home, "leak"),
+    *(partial(_reduced, n) for n in ("coverage", "poison", "ranking", "promotion", "calibration")),
+    partial(_of_home, "consent"),
+)
+"""The longest first, so that none is left alone at the end."""
+_LANDED: Final[tuple[Task, ...]] = (_open_bandit, partial(_of_home, "leak"))
+
+
+def _alone() -> None:
+    """One thread for this process: there is one process for each processor, and a second thread would spin in wait."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    threadpool_limits(1, "blas")
+
+
+def _side_by_side(tasks: Sequence[Task]) -> Check:
+    """As many at a time as there are processors."""
+
+    def check(config: Settings, progress: Progress) -> list[Claim]:
+        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _alone) as pool:
+            going = [pool.submit(task, config) for task in tasks]
+            for done, _ in enumerate(as_completed(going), start=1):
+                progress(done / len(going))
+            return [claim for task in going for claim in task.result()]
+
+    return check
+
+
+def _served(name: str) -> Check:
+    def check(config: Settings, progress: Progress) -> list[Claim]:
+        from benchmarks.registry import run_claim
+
+        return [run_claim(name, reduced=True, progress=progress)]
+
+    return check
+
+
 def for_dataset(name: str) -> dict[str, Check]:
-    """Claims of a data set: those that need known truth only where there is a simulator."""
-    home = {n: _home(n) for n in _HOME}
+    """Claims of a data set: those that need known truth only where there is a simulator. Those that time servers have
+    the machine to themselves.
+    """
     if name == "simulated":
-        return {"worlds": _worlds, **{n: _served(n) for n in _SERVED}, "thesis": _thesis, **home}
-    return {"open-bandit": _open_bandit, "leak": home["leak"]}
+        return {"side by side": _side_by_side(_SIMULATED), **{n: _served(n) for n in _SERVED}}
+    return {"side by side": _side_by_side(_LANDED)}

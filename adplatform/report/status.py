@@ -37,6 +37,8 @@ class AgentStatus(Message):
     looked_at: datetime | None
     """When it was last promoted, kept or rolled back to."""
     reason: str | None
+    shadow: str | None = None
+    """The challenger that runs in shadow."""
 
 
 class Freshness(Message):
@@ -118,11 +120,11 @@ def agent_status(state: State, agent: str) -> AgentStatus:
     history = state.registry.history(agent)
     if not history:
         return _nothing(agent)
-    last = history[-1]
+    last, shadow = history[-1], state.registry.shadow(agent)
     moved = [p for p in history if p.promoted and p.champion == last.champion]
     return AgentStatus(
         agent=agent, champion=last.champion, since=datetime.fromisoformat(moved[-1].at) if moved else None,
-        looked_at=datetime.fromisoformat(last.at), reason=last.reason,
+        looked_at=datetime.fromisoformat(last.at), reason=last.reason, shadow=shadow.version if shadow else None,
     )  # fmt: skip
 
 

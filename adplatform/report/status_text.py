@@ -112,3 +112,5 @@ def _agents(out: Console, found: Status) -> None:
         kept = row.looked_at is not None and row.since is not None and row.looked_at > row.since
         word = f"kept {row.looked_at:%Y-%m-%d %H:%M}" if kept else "promoted"
         _under(out, f"{word}: {row.reason}")
+        if row.shadow:
+            _under(out, f"{row.shadow} runs in shadow")

@@ -98,7 +98,7 @@ def _agents(app: FastAPI, worker: Worker) -> None:
     async def plan(request: Request) -> Response:
         body = await request.body()
         asked = parse(Brief, body)
-        planned = await called(lambda brief: worker.plan(brief, _deadline(request)), asked)
+        planned = await called(lambda brief: worker.plan(brief, _deadline(request), _id(request)), asked)
         for step in planned.trace:
             answered(step.agent, step.version, step.fallback)
         made = planned.model_dump_json().encode()
@@ -107,13 +107,16 @@ def _agents(app: FastAPI, worker: Worker) -> None:
 
 
 async def _asked(worker: Worker, request: Request, agent: str, path: str, body: BaseModel | None = None) -> Response:
-    request_id = request.scope["state"]["request_id"]
-    return json_answer(await worker.ask(agent, path, body, _deadline(request), request_id))
+    return json_answer(await worker.ask(agent, path, body, _deadline(request), _id(request)))
 
 
 def _deadline(request: Request) -> float:
     """When the guard gives up on the request, by ``time.perf_counter``."""
     return float(request.scope["state"]["deadline"])
+
+
+def _id(request: Request) -> str:
+    return str(request.scope["state"]["request_id"])
 
 
 def _batch(body: bytes) -> list[Any]:

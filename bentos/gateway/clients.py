@@ -16,19 +16,21 @@ A = TypeVar("A", bound=BaseModel)
 
 
 class RemoteAgent:
-    """One agent's service, which has ``seconds`` for an answer. Implements the agent protocols."""
+    """One agent's service, which has ``seconds`` for an answer, and knows the request that it is a part of by its id.
+    Implements the agent protocols.
+    """
 
-    def __init__(self, agent: str, client: httpx.Client, seconds: float) -> None:
-        self.agent, self._client, self._seconds = agent, client, seconds
+    def __init__(self, agent: str, client: httpx.Client, seconds: float, request_id: str | None = None) -> None:
+        self.agent, self._client, self._seconds, self._request_id = agent, client, seconds, request_id
 
     @classmethod
     def at(cls, agent: str, url: str, key: str, seconds: float) -> Self:
         """The service at ``url``."""
         return cls(agent, httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}), seconds)
 
-    def within(self, seconds: float) -> RemoteAgent:
-        """The same service, with so much time for an answer."""
-        return RemoteAgent(self.agent, self._client, seconds)
+    def within(self, seconds: float, request_id: str) -> RemoteAgent:
+        """The same service, with so much time for an answer, as part of a request."""
+        return RemoteAgent(self.agent, self._client, seconds, request_id)
 
     @property
     def version(self) -> str:
@@ -55,7 +57,7 @@ class RemoteAgent:
             raise AgentNonsense(self.agent, "its service's answer breaks the contract") from error
 
     def _send(self, method: str, path: str, body: bytes | None) -> httpx.Response:
-        headers = asking(self._seconds, body)
+        headers = asking(self._seconds, body, self._request_id)
         try:
             answer = self._client.request(method, path, content=body, headers=headers, timeout=self._seconds)
         except httpx.TransportError as error:
@@ -65,7 +67,11 @@ class RemoteAgent:
         return answer
 
 
-def asking(seconds: float, body: bytes | None) -> dict[str, str]:
-    """Headers for a service that has so much time for its answer."""
-    kind = {"content-type": "application/json"} if body is not None else {}
-    return {"x-deadline-ms": str(max(1, int(seconds * 1000))), **kind}
+def asking(seconds: float, body: bytes | None, request_id: str | None) -> dict[str, str]:
+    """Headers for a service that has so much time for its answer, as part of a request."""
+    found = {"x-deadline-ms": str(max(1, int(seconds * 1000)))}
+    if body is not None:
+        found["content-type"] = "application/json"
+    if request_id is not None:
+        found["x-request-id"] = request_id
+    return found

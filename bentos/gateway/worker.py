@@ -86,7 +86,7 @@ class Worker:
         """
         body = None if asked is None else asked.model_dump_json().encode()
         method, left = "GET" if body is None else "POST", max(0.001, deadline - time.perf_counter())
-        headers = {**asking(left, body), "x-request-id": request_id}
+        headers = asking(left, body, request_id)
         try:
             answer = await self._client.request(
                 method, self.urls[agent] + path, content=body, headers=headers, timeout=left
@@ -102,17 +102,17 @@ class Worker:
             raise Refused(answer.status_code, told.error, told.detail, told.retry)
         raise Refused(503, "unavailable", f"the {agent} service cannot answer ({answer.status_code})", retry=True)
 
-    def plan(self, brief: Brief, deadline: float) -> CampaignPlan:
-        """The plan for a brief, before ``deadline``. An agent whose service fails, or has not answered in its share of
+    def plan(self, brief: Brief, deadline: float, request_id: str) -> CampaignPlan:
+        """The plan for a brief, before ``deadline``; the agents know the request by its id. An agent whose service fails, or has not answered in its share of
         what is left, is answered for by a rule, and the trace says so.
         """
         limits = shared(self.config, deadline - time.perf_counter())
         turn = limits.agent_seconds
         machine = orchestrated(
             self.inputs.get(), limits,
-            creative=self.remote["creative"].within(limits.copy_seconds),
-            targeting=self.remote["targeting"].within(turn),
-            measurement=self.remote["measurement"].within(turn), budget=budget_agent(self.registry),
+            creative=self.remote["creative"].within(limits.copy_seconds, request_id),
+            targeting=self.remote["targeting"].within(turn, request_id),
+            measurement=self.remote["measurement"].within(turn, request_id), budget=budget_agent(self.registry),
         )  # fmt: skip
         word_first(machine, brief, self.config.seed, limits.copy_seconds)
         return machine.plan(brief, seed=self.config.seed)

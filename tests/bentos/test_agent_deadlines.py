@@ -113,13 +113,17 @@ def test_the_creative_service_is_told_the_callers_deadline_and_its_work_can_be_w
     )
     assert [float(n) for n in told] == [2.0]  # the gateway's own clock is not the only one that ran
     assert states(services) == {"brief-a": "writing"}
-    with ThreadPoolExecutor(1) as pool:
+    other = brief.model_copy(update={"product": brief.product.model_copy(update={"description": f"Made in {seed}."})})
+    with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(ask, "gateway", "brief-c", 1500)
+        headers = {"x-request-id": "plan-d", "x-deadline-ms": "3000"}
+        plan = pool.submit(services[1]["gateway"].post, "/v1/plan", json=other.model_dump(mode="json"), headers=headers)
         time.sleep(0.7)
-        assert states(services) == {"brief-a": "writing", "brief-c": "waiting"}
+        assert states(services) == {"brief-a": "writing", "brief-c": "waiting", "plan-d": "waiting"}
         too_late(waiting.result())
+        assert plan.result().status_code == 200
     end = time.monotonic() + 3  # the service's clock began a moment after the gateway's
-    while "brief-c" in states(services) and time.monotonic() < end:
+    while len(states(services)) > 1 and time.monotonic() < end:
         time.sleep(0.05)
     assert states(services) == {"brief-a": "writing"}
 

@@ -79,6 +79,9 @@ def test_a_champion_serves_since_its_promotion_and_the_kept_ones_reason_is_told(
     assert found.looked_at is not None
     assert found.looked_at > datetime.fromisoformat(moved)
     assert f"{second} is no better" in page()
+    assert "shadow" not in page()
+    state.registry.set_shadow("response_model", second)
+    assert f"{second} runs in shadow" in page()
     state.registry.promote("response_model", second, "better now")
     assert status(state.settings, NOW).agents[0].champion == second
 
