@@ -182,6 +182,8 @@ class DecisionLog:
     def _together(self, connection: sqlite3.Connection, groups: Sequence[Group], last: bool = False) -> bool:
         """Do the work in one transaction; callers hear of it after its commit. False if it failed and nothing was done."""
         todo = [(group.tell, [one for one in group.some if not one[1].cancelled()]) for group in groups]
+        if not any(some for _, some in todo):
+            return True  # nobody waits any more
         try:
             connection.execute("begin immediate")
             insert_decisions(connection, [w for _, some in todo for w, _ in some if isinstance(w, NewDecision)])

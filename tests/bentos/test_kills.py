@@ -54,7 +54,7 @@ def test_the_command_that_was_killed_leaves_no_orphan_and_the_next_takes_its_por
             serving = subprocess.Popen(
                 command, env=env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            assert _answers(client, 40)
+            assert _answers(client, 120)
             serving.kill()
             serving.wait(10)
             gone = time.monotonic() + 10
@@ -71,7 +71,7 @@ def test_a_command_that_is_asked_to_end_ends_all_of_it(home: Path, key: str) -> 
         serving = subprocess.Popen(
             command, env=env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        assert _answers(client, 40)
+        assert _answers(client, 120)
         serving.terminate()
         assert serving.wait(20) == 0
         assert not _answers(client, 0.1)
