@@ -24,11 +24,12 @@ demo: setup ## run the whole loop once on the simulated market; prints where the
 	$(BIN)/adplatform demo
 
 test: export ADPLATFORM_TEST_HOME := $(CURDIR)/.test-home
-test: setup lint ## run every check and test (under 20 minutes on two cores)
+test: COVERED := $(if $(COVER),--cov --cov-append --cov-report= --cov-fail-under=0)
+test: setup lint ## run every check and test (under 20 minutes on two cores); COVER=1 measures coverage, a third longer
 	@rm -rf .coverage .coverage.* .test-home
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/browser --cov --cov-report= --cov-fail-under=0
-	$(BIN)/python -m pytest tests/browser --cov --cov-append --cov-report= --cov-fail-under=0  # a daemon of its own: not beside other tests
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/browser $(COVERED)
+	$(BIN)/python -m pytest tests/browser $(COVERED)  # a daemon of its own: not beside other tests
+	$(if $(COVER),$(BIN)/coverage report)
 
 lint: setup ## style, types and import rules
 	$(BIN)/ruff check .
