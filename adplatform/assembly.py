@@ -190,8 +190,10 @@ def word_first(machine: Orchestrator, brief: Brief, seed: int, seconds: float) -
     """Have new texts worded before the plan's clock runs; they are kept, so its creative turn only reads them.
 
     A language model on two cores writes for about 20 s. If it fails or takes longer than ``seconds``, the creative
-    turn times out or fails in its own deadline, a rule answers, and the trace says so.
+    turn times out or fails in its own deadline, a rule answers, and the trace says so. Raises InputError, before a word
+    is written, on a brief that the data does not know.
     """
+    machine.check(brief)
     if machine.creative is None:
         return
     agent = machine.creative

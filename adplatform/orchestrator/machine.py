@@ -79,8 +79,13 @@ class Orchestrator:
         Raises InputError when the brief names what the data does not know, no segment is left, the objective is conversions
         and the data has none, or nothing is expected to meet the target cost.
         """
-        turns = _Turns()
-        sizes = self._request(brief, turns)
+        sizes, turns = self.check(brief), _Turns()
+        said = f"{len(sizes)} segments, {sum(sizes.values()):,} users, {brief.flight.days} days, {brief.budget} {brief.currency}"
+        turns.trace.append(
+            TraceStep(
+                state=State.REQUEST, agent=ME, version=ME, outcome=Outcome.ANSWERED, attempts=1, seconds=0.0, said=said
+            )
+        )
         copy = self._creatives(brief, seed, turns)
         attributes = tuple(
             CreativeAttributes(
@@ -101,8 +106,10 @@ class Orchestrator:
             data_version=self.data_version, data_through=self.data_through, seed=seed,
         )  # fmt: skip
 
-    def _request(self, brief: Brief, turns: _Turns) -> dict[str, int]:
-        """Check the brief against the data; returns users of each segment that may be used."""
+    def check(self, brief: Brief) -> dict[str, int]:
+        """Users of each segment that may be used. Raises InputError when the brief names what the data does not know, or
+        no segment is left.
+        """
         audience = brief.audience
         ids = {s.segment_id for s in self.segments}
         for name, wanted, known in (
@@ -122,12 +129,6 @@ class Orchestrator:
         if not sizes:
             problem = f"no segment of at least {self.minimum_users} users is left ({len(allowed)} smaller ones)"
             raise InputError("audience", problem, "widen the audience or take out exclusions")
-        said = f"{len(sizes)} segments, {sum(sizes.values()):,} users, {brief.flight.days} days, {brief.budget} {brief.currency}"
-        turns.trace.append(
-            TraceStep(
-                state=State.REQUEST, agent=ME, version=ME, outcome=Outcome.ANSWERED, attempts=1, seconds=0.0, said=said
-            )
-        )
         return sizes
 
     def _creatives(self, brief: Brief, seed: int, turns: _Turns) -> CreativeSet:

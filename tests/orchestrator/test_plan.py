@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adplatform.assembly import word_first
 from adplatform.contracts.brief import Audience, Flight, Objective
 from adplatform.contracts.errors import AgentUnavailable, InputError
 from adplatform.contracts.plan import CampaignPlan, Outcome, State
@@ -191,3 +192,13 @@ def test_a_flight_is_kept_as_it_was_asked_for():
 
 def test_choosing_keeps_every_candidate_when_there_are_fewer_than_k():
     assert choose([], 100.0, 5) == []
+
+
+def test_nothing_is_worded_for_a_brief_that_the_data_does_not_know():
+    writer = Raises(AgentUnavailable("creative", "is not asked"))
+    machine = orchestrator(creative=writer)
+    with pytest.raises(InputError, match="astronauts"):
+        word_first(machine, brief(audience=Audience(segments=("astronauts",))), seed=0, seconds=5)
+    assert writer.calls == 0
+    word_first(machine, brief(), seed=0, seconds=5)
+    assert writer.calls == 1
