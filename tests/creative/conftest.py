@@ -38,7 +38,12 @@ def embedder() -> Embedder:
 
 
 @pytest.fixture(scope="session")
-def smollm(tmp_path_factory):
+def smollm(demo_home):
+    """The packaged model, as the demo converted it."""
+    from adplatform.asset_keys import COPY_MODEL
     from adplatform.creative.copy_model import CopyModel
+    from adplatform.settings import Settings
+    from adplatform.store.registry import Registry
 
-    return CopyModel.load("packaged", packaged=tmp_path_factory.mktemp("models") / "smollm2")
+    registry = Registry(Settings(home=demo_home).models)
+    return CopyModel.load(str(registry.path(COPY_MODEL, registry.champion(COPY_MODEL).version)))
