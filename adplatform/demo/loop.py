@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -115,15 +117,8 @@ def _materialize_all(
     def run(name: str, selection: str, partition: str | None = None) -> bool:
         return _run(stages, found, name, selection, partition)
 
-    present = set(loaded["tables"])
-    snapshots = " or ".join(f"key:{t}" for t in asset_keys.LANDING_SNAPSHOTS if t in present)
-    daily = " or ".join(f"key:{t}" for t in asset_keys.LANDING_DAILY if t in present)
-    with stages.stage("landing"):
-        ok = run("landing", snapshots) and run("landing", daily, f"{loaded['first_day']}...{loaded['last_day']}")
-    if not ok:
-        return
-    with stages.stage("behaviour"):
-        ok = run("behaviour", "group:behaviour")
+    with _beside(f"key:{asset_keys.COPY_MODEL}"):
+        ok = _land_and_build(stages, loaded, run)
     if not ok:
         return
     beside = " or ".join(f"key:{k}" for k in (asset_keys.COPY_MODEL, *asset_keys.PUBLISHED))
@@ -138,6 +133,28 @@ def _materialize_all(
         for number, campaign in enumerate(campaigns):
             run(f"campaign {campaign}", per_campaign, campaign)
             advance((number + 1) / len(campaigns))
+
+
+def _land_and_build(stages: Stages, loaded: dict[str, Any], run: Callable[..., bool]) -> bool:
+    present = set(loaded["tables"])
+    snapshots = " or ".join(f"key:{t}" for t in asset_keys.LANDING_SNAPSHOTS if t in present)
+    daily = " or ".join(f"key:{t}" for t in asset_keys.LANDING_DAILY if t in present)
+    with stages.stage("landing"):
+        if not (run("landing", snapshots) and run("landing", daily, f"{loaded['first_day']}...{loaded['last_day']}")):
+            return False
+    with stages.stage("behaviour"):
+        return run("behaviour", "group:behaviour")
+
+
+@contextmanager
+def _beside(selection: str) -> Iterator[None]:
+    """Materialize in a process of its own meanwhile. If it fails, the stage that needs it tells why, when it tries again."""
+    import adplatform.definitions  # noqa: F401 - dbt's project is parsed here, not by both at once
+
+    command = [sys.executable, "-m", "adplatform.cli", "materialize", selection]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet):
+        yield
 
 
 def _reaches_today(loaded: dict[str, Any]) -> bool:
