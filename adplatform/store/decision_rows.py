@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,21 +73,34 @@ class Tail:
     def read(self, most: int = 10_000) -> list[Outcome]:
         """Outcomes that joined since the last call, ``most`` at once; none when all were read."""
         rows = self._log.execute(
-            "select j.sequence, e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, e.occurred_at "
-            "from joined j join events e using (event_id) join decisions d using (decision_id) "
-            "where j.sequence > ? order by j.sequence limit ?",
-            (self._last, most),
+            f"{_JOINED} where j.sequence > ? order by j.sequence limit ?", (self._last, most)
         ).fetchall()
         if rows:
             self._last = rows[-1][0]
-        return [
-            Outcome(event, EventKind(kind), decision, user, creative, from_micros(decided), from_micros(occurred))
-            for _, event, kind, decision, user, creative, decided, occurred in rows
-        ]
+        return _outcomes(rows)
+
+    def of_days_before(self, at: datetime) -> list[Outcome]:
+        """Outcomes so far that a profile of the UTC day of ``at`` knows of; ``read`` gives them again."""
+        start, _ = bounds(at.astimezone(UTC).date())
+        before = f"{_JOINED} where d.decided_at < ? or e.occurred_at < ?"
+        return _outcomes(self._log.execute(before, (start, start)).fetchall())
 
     def close(self) -> None:
         """Close the file."""
         self._log.close()
+
+
+_JOINED: Final = (
+    "select j.sequence, e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, e.occurred_at "
+    "from joined j join events e using (event_id) join decisions d using (decision_id)"
+)
+
+
+def _outcomes(rows: Iterable[Sequence[Any]]) -> list[Outcome]:
+    return [
+        Outcome(event, EventKind(kind), decision, user, creative, from_micros(decided), from_micros(occurred))
+        for _, event, kind, decision, user, creative, decided, occurred in rows
+    ]
 
 
 def _events(log: sqlite3.Connection, day: date, library: Mapping[str, Advertised]) -> dict[str, list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
 EXPIRE_SECONDS: Final = 60.0
+NEAR_MIDNIGHT: Final = timedelta(minutes=5)
+"""So soon before a day ends, its outcomes are needed at once."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +71,10 @@ class Worker:
         self._client = httpx.AsyncClient(headers={"authorization": f"Bearer {key}"})
         self.horizon = timedelta(hours=config.horizon_hours)
         self._refresh()
+        # What happened today changes no profile before tomorrow: it is followed while we serve already.
+        self.profiles.replay(self.tail.of_days_before(datetime.now(UTC) + NEAR_MIDNIGHT))
         self._every(POLL_SECONDS, self._refresh)
+        self._every(POLL_SECONDS, self._follow)
         self._every(EXPIRE_SECONDS, self._expire)
 
     def close(self) -> None:
@@ -141,7 +147,6 @@ class Worker:
             self.profiles.refresh,
             self.library.refresh,
             self.inputs.refresh,
-            self._follow,
         ):
             try:
                 work()
@@ -149,8 +154,11 @@ class Worker:
                 _log.exception("the one before stays")
 
     def _follow(self) -> None:
-        while outcomes := self.tail.read():
-            self.profiles.replay(outcomes)
+        try:
+            while not self._stop.is_set() and (outcomes := self.tail.read()):
+                self.profiles.replay(outcomes)
+        except (AdPlatformError, OSError, sqlite3.Error):
+            _log.exception("will be tried again")
 
     def _expire(self) -> None:
         try:

@@ -12,7 +12,7 @@ from adplatform.state import State
 from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail
 from adplatform.store.landing import Landing
-from tests.store.decisions import AT, decision, event
+from tests.store.decisions import AT, DAY, LATER, decision, event, fill_days
 
 
 def fill(state: State) -> None:
@@ -114,6 +114,16 @@ def test_the_tail_tells_each_outcome_once_when_it_joins_early_ones_too(state: St
         log.record(decision("d9")).result(5)
     (late,) = tail.read()
     assert (late.event_id, late.user_id, late.kind) == ("held", "u-1", EventKind.CLICK)
+    tail.close()
+
+
+def test_what_a_day_does_not_know_yet_may_wait_and_what_it_knows_does_not(state: State) -> None:
+    fill_days(state)
+    tail = Tail(state.settings.decisions)
+    assert tail.of_days_before(AT) == []  # all of it happened on that day or later
+    assert {o.event_id for o in tail.of_days_before(AT + DAY)} == {"i1", "c1", "v3"}  # c1 came after midnight
+    assert {o.event_id for o in tail.of_days_before(LATER)} == {"i1", "c1", "v3", "i4"}
+    assert {o.event_id for o in tail.read()} == {"i1", "c1", "v3", "i4", "i5"}
     tail.close()
 
 
