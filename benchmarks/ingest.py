@@ -21,8 +21,9 @@ from adplatform.decisions import land_day, open_days
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_file import connect, micros
-from adplatform.store.decision_log import DecisionLog, NewDecision
+from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail
+from adplatform.store.decision_writes import NewDecision
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry

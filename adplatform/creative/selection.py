@@ -81,8 +81,7 @@ class Selection:
         hopes = []
         headlines = {fold(k.headline) for k in self.kept}
         for index, candidate in enumerate(candidates):
-            worth = self._worth(candidate, vectors[index][None])
-            if worth is None or fold(candidate.headline) in headlines:
+            if fold(candidate.headline) in headlines or (worth := self._worth(candidate, vectors[index][None])) is None:
                 self.turned_away += 1
             else:
                 hopes.append((-worth, index))

@@ -20,11 +20,11 @@ Task = Callable[[Settings], list[Claim]]
 _SERVED: Final = ("parity", "swap", "events")
 
 
-def _reduced(name: str, config: Settings) -> list[Claim]:
-    """A claim that makes its own data."""
+def _reduced(name: str, config: Settings, progress: Progress | None = None) -> list[Claim]:
+    """A claim that makes its own data, or serves a copy of the home."""
     from benchmarks.registry import run_claim
 
-    return [run_claim(name, reduced=True)]
+    return [run_claim(name, reduced=True, progress=progress)]
 
 
 def _of_home(name: str, config: Settings) -> list[Claim]:
@@ -88,19 +88,10 @@ def _side_by_side(tasks: Sequence[Task]) -> Check:
     return check
 
 
-def _served(name: str) -> Check:
-    def check(config: Settings, progress: Progress) -> list[Claim]:
-        from benchmarks.registry import run_claim
-
-        return [run_claim(name, reduced=True, progress=progress)]
-
-    return check
-
-
 def for_dataset(name: str) -> dict[str, Check]:
     """Claims of a data set: those that need known truth only where there is a simulator. Those that time servers have
     the machine to themselves.
     """
     if name == "simulated":
-        return {"side by side": _side_by_side(_SIMULATED), **{n: _served(n) for n in _SERVED}}
+        return {"side by side": _side_by_side(_SIMULATED), **{n: partial(_reduced, n) for n in _SERVED}}
     return {"side by side": _side_by_side(_LANDED)}

@@ -10,77 +10,36 @@ interval to give it back.
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import orjson
-
-from adplatform.contracts.errors import AdPlatformError, SetupError
-from adplatform.contracts.serving import Event
+from adplatform.contracts.errors import SetupError
 from adplatform.store.decision_file import connect, micros
+from adplatform.store.decision_writes import (
+    Accepted,
+    Idempotency,
+    Judged,
+    NewDecision,
+    accept_events,
+    expire,
+    insert_decisions,
+    keep_answer,
+    kept_answer,
+)
 
 MOST_TOGETHER: Final = 256
-"""Pieces of work in one transaction."""
-_LISTED: Final = "(select value from json_each(?))"
-
-
-class KeyConflict(AdPlatformError):
-    """The idempotency key was used before with another body."""
+"""Groups of work in one transaction."""
 
 
 class Unwritable(SetupError):
     """The log could not be written (a full disk); nothing was acknowledged."""
-
-
-class Idempotency(NamedTuple):
-    """A client's key for a change, and the hash of the body it came with."""
-
-    caller: str
-    key: str
-    digest: bytes
-
-    @classmethod
-    def of(cls, caller: str, key: str, body: bytes) -> Idempotency:
-        """The key with the SHA-256 of the body."""
-        return cls(caller, key, hashlib.sha256(body).digest())
-
-
-class NewDecision(NamedTuple):
-    """A decision to record: ``payload`` is a LoggedDecision as JSON, ``answer`` what the client is told."""
-
-    decision_id: str
-    decided_at: datetime
-    user_id: str | None
-    creative_id: str
-    payload: bytes
-    answer: bytes
-
-
-class Judged(NamedTuple):
-    """An event of a batch: valid, or the reason why not and its JSON as it came."""
-
-    event_id: str | None
-    event: Event | None
-    payload: bytes | None
-    reason: str | None
-
-
-class Accepted(NamedTuple):
-    """What came of a batch; ``rejected`` holds (index, event id, reason)."""
-
-    accepted: int
-    duplicates: int
-    held: int
-    rejected: tuple[tuple[int, str | None, str], ...]
 
 
 Work = Callable[[sqlite3.Connection], Any] | NewDecision
@@ -150,11 +109,11 @@ class DecisionLog:
 
     def expire(self, now: datetime, horizon: timedelta) -> Future[int]:
         """Reject events whose decision has not come within ``horizon`` of their arrival; they are kept. How many."""
-        return self._submit(lambda connection: _expire(connection, micros(now), micros(now - horizon)))
+        return self._submit(lambda connection: expire(connection, micros(now), micros(now - horizon)))
 
     def _submit(self, work: Work) -> Future[Any]:
         future: Future[Any] = Future()
-        self.hand_over(Group([(work, future)], _settle))
+        self.hand_over(Group([(work, future)], settle))
         return future
 
     def hand_over(self, group: Group) -> None:
@@ -204,100 +163,15 @@ class DecisionLog:
         return True
 
 
-def _settle(results: Sequence[tuple[Future[Any], Any, Exception | None]]) -> None:
+def settle(results: Sequence[tuple[Any, Any, Exception | None]]) -> None:
+    """Tell futures, of a thread or of the event loop that this runs in, how their work ended, but for cancelled ones."""
     for future, result, error in results:
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            future.set_result(result) if error is None else future.set_exception(error)
+        if not future.done():
+            with suppress(InvalidStateError):  # cancelled by another thread just now
+                future.set_result(result) if error is None else future.set_exception(error)
 
 
 def _told(error: Exception, path: Path) -> Exception:
     if isinstance(error, sqlite3.OperationalError | OSError):
         return Unwritable(f"{path} cannot be written ({error})", "free some space, then send it again")
     return error
-
-
-def kept_answer(connection: sqlite3.Connection, key: Idempotency) -> bytes | None:
-    """The answer that was given for this key. Raises KeyConflict where it came with another body."""
-    row = connection.execute(
-        "select digest, body from answers where caller = ? and key = ?", (key.caller, key.key)
-    ).fetchone()
-    if row is None:
-        return None
-    if row[0] != key.digest:
-        raise KeyConflict(f"idempotency key {key.key}: was used with another body; send a new key")
-    return bytes(row[1])
-
-
-def keep_answer(connection: sqlite3.Connection, key: Idempotency, body: bytes, at: datetime) -> None:
-    """Keep an answer with the transaction that made it true."""
-    connection.execute(
-        "insert into answers (caller, key, digest, body, created_at) values (?, ?, ?, ?, ?)",
-        (key.caller, key.key, key.digest, body, micros(at)),
-    )
-
-
-def insert_decisions(connection: sqlite3.Connection, some: Sequence[NewDecision]) -> None:
-    """Record decisions within the open transaction; a trigger joins the events that came before them."""
-    if not some:
-        return
-    rows = [(n.decision_id, micros(n.decided_at), n.user_id, n.creative_id, n.payload) for n in some]
-    _insert(connection, "decisions (decision_id, decided_at, user_id, creative_id, payload)", rows)
-
-
-def accept_events(connection: sqlite3.Connection, events: Sequence[Judged], received_at: int) -> Accepted:
-    """Store a batch within the open transaction; ``received_at`` in microseconds since 1970."""
-    good = [judged.event for judged in events if judged.event is not None]
-    ids, decisions = _list(e.event_id for e in good), _list({e.decision_id for e in good})
-    kept = connection.execute(f"select event_id, digest from events where event_id in {_LISTED}", (ids,)).fetchall()
-    decided = connection.execute(
-        f"select json_group_array(decision_id) from decisions where decision_id in {_LISTED}", (decisions,)
-    ).fetchone()
-    known, joins = dict[str, bytes](kept), set(orjson.loads(decided[0]))
-    new: list[tuple[Any, ...]] = []
-    rejected: list[tuple[int, str | None, str]] = []
-    payloads: list[bytes | None] = []
-    for index, (event_id, event, payload, reason) in enumerate(events):
-        if event is not None:
-            payload = event.model_dump_json().encode()
-            digest = hashlib.sha256(payload).digest()
-            before = known.setdefault(event.event_id, digest)
-            if before is digest:
-                new.append((event.event_id, digest, event.kind.value, event.decision_id, micros(event.occurred_at),
-                            received_at, event.value, event.decision_id not in joins))  # fmt: skip
-            if before == digest:
-                continue
-            reason = "event_id: is known with other content; an event does not change, send another id"
-        rejected.append((index, event_id, str(reason)))
-        payloads.append(payload)
-    _insert(connection, "events (event_id, digest, kind, decision_id, occurred_at, received_at, value, held)", new)
-    _insert(connection, "joined (event_id)", [row[:1] for row in new if not row[-1]])
-    connection.executemany(
-        "insert into rejected (received_at, event_id, reason, payload) values (?, ?, ?, ?) on conflict do nothing",
-        [(received_at, event_id or "", why, p) for (_, event_id, why), p in zip(rejected, payloads, strict=True)],
-    )
-    held = sum(row[-1] for row in new)
-    return Accepted(len(new), len(events) - len(new) - len(rejected), held, tuple(rejected))
-
-
-def _list(values: Iterable[str]) -> str:
-    """What ``_LISTED`` reads: many values as one parameter."""
-    return orjson.dumps(list(values)).decode()
-
-
-def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
-    """All rows by one statement."""
-    if rows:
-        one = f"({','.join('?' * len(rows[0]))})"
-        connection.execute(f"insert into {into} values {','.join([one] * len(rows))}", list(chain.from_iterable(rows)))
-
-
-def _expire(connection: sqlite3.Connection, now: int, before: int) -> int:
-    late = "from events where held = 1 and received_at < ?"
-    moved = connection.execute(
-        "insert into rejected (received_at, event_id, reason, payload) select ?, event_id, "
-        "'decision_id: no such decision came within the horizon', json_object('event_id', event_id, 'kind', kind, "
-        f"'decision_id', decision_id, 'occurred_at', occurred_at, 'value', value) {late} on conflict do nothing",
-        (now, before),
-    ).rowcount
-    connection.execute(f"delete {late}", (before,))
-    return moved

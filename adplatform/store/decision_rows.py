@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from adplatform.contracts.errors import AdPlatformError
 from adplatform.contracts.profiles import Outcome
 from adplatform.contracts.serving import EventKind, LoggedDecision
 from adplatform.contracts.tables import TABLES
@@ -71,10 +72,8 @@ class Tail:
         self._log, self._last = connect(path, read_only=True), 0
 
     def read(self, most: int = 10_000) -> list[Outcome]:
-        """Outcomes that joined since the last call, ``most`` at once; none when all were read."""
-        rows = self._log.execute(
-            f"{_JOINED} where j.sequence > ? order by j.sequence limit ?", (self._last, most)
-        ).fetchall()
+        """Outcomes that joined since the last call, ``most`` at once; none when all were read. Raises AdPlatformError."""
+        rows = self._joined("j.sequence > ? order by j.sequence limit ?", self._last, most)
         if rows:
             self._last = rows[-1][0]
         return _outcomes(rows)
@@ -82,18 +81,22 @@ class Tail:
     def of_days_before(self, at: datetime) -> list[Outcome]:
         """Outcomes so far that a profile of the UTC day of ``at`` knows of; ``read`` gives them again."""
         start, _ = bounds(at.astimezone(UTC).date())
-        before = f"{_JOINED} where d.decided_at < ? or e.occurred_at < ?"
-        return _outcomes(self._log.execute(before, (start, start)).fetchall())
+        return _outcomes(self._joined("d.decided_at < ? or e.occurred_at < ?", start, start))
 
     def close(self) -> None:
         """Close the file."""
         self._log.close()
 
-
-_JOINED: Final = (
-    "select j.sequence, e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, e.occurred_at "
-    "from joined j join events e using (event_id) join decisions d using (decision_id)"
-)
+    def _joined(self, where: str, *values: int) -> list[tuple[Any, ...]]:
+        try:
+            return self._log.execute(
+                "select j.sequence, e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, "
+                "e.occurred_at from joined j join events e using (event_id) join decisions d using (decision_id) "
+                f"where {where}",
+                values,
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise AdPlatformError(f"the decision log cannot be followed ({error})") from error
 
 
 def _outcomes(rows: Iterable[Sequence[Any]]) -> list[Outcome]:

@@ -18,7 +18,7 @@ import orjson
 from adplatform.contracts.errors import InputError, SetupError
 from adplatform.store.atomic import disk_errors, sync_directory
 from adplatform.store.decision_file import BUSY_SECONDS, connect, from_micros, micros, newest_version
-from adplatform.store.decision_log import Judged, accept_events
+from adplatform.store.decision_writes import Judged, accept_events
 from adplatform.store.judging import judge
 
 AT_ONCE: Final = 500

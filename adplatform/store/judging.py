@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from adplatform.contracts.problems import line_of
 from adplatform.contracts.serving import Event
-from adplatform.store.decision_log import Judged
+from adplatform.store.decision_writes import Judged
 
 AHEAD: Final = timedelta(hours=1)
 """A clock may be this much ahead of ours."""

@@ -27,7 +27,8 @@ from adplatform.contracts.serving import (
     Rejection,
 )
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
-from adplatform.store.decision_log import Idempotency, KeyConflict, Unwritable
+from adplatform.store.decision_log import Unwritable
+from adplatform.store.decision_writes import Idempotency, KeyConflict
 from adplatform.store.judging import judge_all
 from bentos.agents import called
 from bentos.gateway.deciding import AGENT, UNIFORM

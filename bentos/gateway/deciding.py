@@ -22,7 +22,7 @@ from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.contracts.profiles import Profile
 from adplatform.contracts.serving import DecideRequest
 from adplatform.contracts.targeting import CreativeAttributes
-from adplatform.store.decision_log import NewDecision
+from adplatform.store.decision_writes import NewDecision
 from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
 from adplatform.targeting.request import features

@@ -7,19 +7,21 @@ threads take turns with the interpreter's lock, which costs a decision's own tim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from adplatform.store.decision_log import DecisionLog, Group, Work
-
-Results = Sequence[tuple["asyncio.Future[Any]", Any, Exception | None]]
+from adplatform.store.decision_log import DecisionLog, Group, Work, settle
 
 
 class TurnLog(DecisionLog):
     """``DecisionLog`` whose futures are the running loop's, where there is one."""
 
-    _waiting: list[tuple[Work, asyncio.Future[Any]]] | None = None
+    def __init__(self, path: Path, commit: Callable[[sqlite3.Connection], None] = sqlite3.Connection.commit) -> None:
+        super().__init__(path, commit)
+        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
 
     def _submit(self, work: Work) -> Any:
         try:
@@ -27,23 +29,16 @@ class TurnLog(DecisionLog):
         except RuntimeError:
             return super()._submit(work)
         future: asyncio.Future[Any] = loop.create_future()
-        if self._waiting is None:
-            self._waiting = []
+        if not self._waiting:
             loop.call_soon(self._turn_over, loop)
         self._waiting.append((work, future))
         return future
 
     def _turn_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        some, self._waiting = self._waiting or [], None
+        some, self._waiting = self._waiting, []
 
-        def tell(results: Results) -> None:
+        def tell(results: Sequence[tuple[Any, Any, Exception | None]]) -> None:
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(_settle, results)
+                loop.call_soon_threadsafe(settle, results)
 
         self.hand_over(Group(some, tell))
-
-
-def _settle(results: Results) -> None:
-    for future, result, error in results:
-        if not future.done():
-            future.set_result(result) if error is None else future.set_exception(error)

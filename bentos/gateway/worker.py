@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -70,10 +69,14 @@ class Worker:
         self.remote = {agent: RemoteAgent.at(agent, url, key, config.agent_seconds) for agent, url in self.urls.items()}
         self._client = httpx.AsyncClient(headers={"authorization": f"Bearer {key}"})
         self.horizon = timedelta(hours=config.horizon_hours)
-        self._refresh()
+        published = (
+            self.deciding.refresh, self.deciding.shadow.refresh, self.profiles.refresh, self.library.refresh,
+            self.inputs.refresh,
+        )  # fmt: skip
+        _tried(published)
         # What happened today changes no profile before tomorrow: it is followed while we serve already.
         self.profiles.replay(self.tail.of_days_before(datetime.now(UTC) + NEAR_MIDNIGHT))
-        self._every(POLL_SECONDS, self._refresh)
+        self._every(POLL_SECONDS, *published)
         self._every(POLL_SECONDS, self._follow)
         self._every(EXPIRE_SECONDS, self._expire)
 
@@ -109,8 +112,8 @@ class Worker:
         raise Refused(503, "unavailable", f"the {agent} service cannot answer ({answer.status_code})", retry=True)
 
     def plan(self, brief: Brief, deadline: float, request_id: str) -> CampaignPlan:
-        """The plan for a brief, before ``deadline``; the agents know the request by its id. An agent whose service fails, or has not answered in its share of
-        what is left, is answered for by a rule, and the trace says so.
+        """The plan for a brief, before ``deadline``; the agents know the request by its id. An agent whose service fails,
+        or has not answered in its share of what is left, is answered for by a rule, and the trace says so.
         """
         limits = shared(self.config, deadline - time.perf_counter())
         turn = limits.agent_seconds
@@ -130,44 +133,31 @@ class Worker:
     def _taken(self) -> None:
         self.alerts.resolve(f"{AlertKind.ARTEFACT_REFUSED.value}:{AGENT}")
 
-    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+    def _every(self, seconds: float, *works: Callable[[], object]) -> None:
         def run() -> None:
             while not self._stop.wait(seconds):
-                work()
+                _tried(works)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _refresh(self) -> None:
-        """Take what was published since. What cannot be read is logged, the one before stays, the rest goes on."""
-        for work in (
-            self.deciding.refresh,
-            self.deciding.shadow.refresh,
-            self.profiles.refresh,
-            self.library.refresh,
-            self.inputs.refresh,
-        ):
-            try:
-                work()
-            except (AdPlatformError, OSError):
-                _log.exception("the one before stays")
-
     def _follow(self) -> None:
-        try:
-            while not self._stop.is_set() and (outcomes := self.tail.read()):
-                self.profiles.replay(outcomes)
-        except (AdPlatformError, OSError, sqlite3.Error):
-            _log.exception("will be tried again")
+        while not self._stop.is_set() and (outcomes := self.tail.read()):
+            self.profiles.replay(outcomes)
 
     def _expire(self) -> None:
-        try:
-            moved = self.log.expire(datetime.now(UTC), self.horizon).result()
-        except AdPlatformError:
-            _log.exception("will be tried again")
-            return
-        if moved:
+        if moved := self.log.expire(datetime.now(UTC), self.horizon).result():
             _log.warning("%d events were rejected: their decision never came", moved)
+
+
+def _tried(works: Iterable[Callable[[], object]]) -> None:
+    """Do each. What fails is logged and leaves what was there before; the rest goes on."""
+    for work in works:
+        try:
+            work()
+        except (AdPlatformError, OSError):
+            _log.exception("the one before stays; it will be tried again")
 
 
 def shared(config: Settings, left: float) -> Settings:

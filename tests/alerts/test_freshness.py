@@ -10,7 +10,8 @@ import pytest
 
 from adplatform.settings import Settings
 from adplatform.state import State
-from adplatform.store.decision_log import DecisionLog, NewDecision
+from adplatform.store.decision_log import DecisionLog
+from adplatform.store.decision_writes import NewDecision
 from asset_checks.freshness import DAY_OF_MART, NAME, Found, due, judge, landed, logged, marts
 from tests.store.world import DAY, NOW, entities, impressions, table
 

@@ -19,7 +19,8 @@ from adplatform.contracts.serving import DecideRequest
 from adplatform.decisions import land_day
 from adplatform.settings import Settings
 from adplatform.state import State
-from adplatform.store.decision_log import DecisionLog, Idempotency
+from adplatform.store.decision_log import DecisionLog
+from adplatform.store.decision_writes import Idempotency
 from adplatform.store.judging import judge
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles

@@ -16,7 +16,8 @@ from adplatform.defs.resources import Platform
 from adplatform.settings import Settings
 from adplatform.skew import Skew, skew_of
 from adplatform.state import State
-from adplatform.store.decision_log import DecisionLog, Judged, NewDecision
+from adplatform.store.decision_log import DecisionLog
+from adplatform.store.decision_writes import Judged, NewDecision
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry

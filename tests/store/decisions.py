@@ -11,7 +11,8 @@ from adplatform.contracts.serving import Event, EventKind
 from adplatform.decisions import land_day
 from adplatform.state import State
 from adplatform.store.decision_file import reading
-from adplatform.store.decision_log import DecisionLog, Idempotency, Judged, NewDecision
+from adplatform.store.decision_log import DecisionLog
+from adplatform.store.decision_writes import Idempotency, Judged, NewDecision
 
 DAY = timedelta(days=1)
 AT = datetime(2026, 2, 20, 23, 59, 59, 999999, tzinfo=UTC)

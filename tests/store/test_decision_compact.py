@@ -10,8 +10,9 @@ from adplatform.contracts.errors import InputError
 from adplatform.contracts.serving import EventKind
 from adplatform.state import State
 from adplatform.store.decision_compact import compact
-from adplatform.store.decision_log import DecisionLog, Idempotency
+from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_rows import Tail, tables_of
+from adplatform.store.decision_writes import Idempotency
 from adplatform.upkeep.keeping import compact_log
 from tests.store.decisions import AT, DAY, LATER, decision, decisions, event, fill_days, kept, land
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from adplatform.contracts.errors import SetupError
 from adplatform.contracts.serving import Event, EventKind
 from adplatform.store.decision_file import connect, from_micros, micros, reading
-from adplatform.store.decision_log import DecisionLog, Idempotency, Judged, KeyConflict, NewDecision, Unwritable
+from adplatform.store.decision_log import DecisionLog, Unwritable
+from adplatform.store.decision_writes import Idempotency, Judged, KeyConflict, NewDecision
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -92,7 +93,8 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path) -> None:
 import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from adplatform.store.decision_log import DecisionLog, NewDecision, Unwritable
+from adplatform.store.decision_log import DecisionLog, Unwritable
+from adplatform.store.decision_writes import NewDecision
 path = Path(sys.argv[1])
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -197,7 +199,8 @@ ACKNOWLEDGE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from adplatform.store.decision_log import DecisionLog, NewDecision
+from adplatform.store.decision_log import DecisionLog
+from adplatform.store.decision_writes import NewDecision
 with DecisionLog(Path(sys.argv[1])) as log:
     number = 0
     while True:

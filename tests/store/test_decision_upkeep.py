@@ -17,8 +17,9 @@ from adplatform.state import State
 from adplatform.store import decision_file
 from adplatform.store.decision_erase import erase_user, scrub
 from adplatform.store.decision_file import connect
-from adplatform.store.decision_log import DecisionLog, Idempotency, Judged
+from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_upkeep import backup, contents, replay, restore
+from adplatform.store.decision_writes import Idempotency, Judged
 from adplatform.store.judging import judge
 from tests.store.decisions import AT, DAY, LATER, decision, decisions, event, fill_days, kept
 
