@@ -74,9 +74,9 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})  # no service speaks it; the server answers 403
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        headers = dict(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id(headers.get(b"x-request-id"))
+        headers, state = dict(scope["headers"]), scope.setdefault("state", {})
+        started = state.pop("arrived", None) or time.perf_counter()
+        state["request_id"] = request_id(headers.get(b"x-request-id"))
         answer = Answer(scope, send)
         if scope["path"] in PROBES:
             await self._probe(scope, receive, answer)

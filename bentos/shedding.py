@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
+import sys
+import time
+from contextlib import suppress
 from typing import Any, Final
 
 from uvicorn import config
@@ -23,6 +27,9 @@ _ID: Final = "0123456789abcdef"
 _PROBLEM: Final = Problem(
     error="overloaded", detail="too many requests at once; try again", retry=True, request_id=_ID
 ).model_dump_json()
+_TCP_INFO_BYTES: Final = 56
+"""Of Linux's ``struct tcp_info`` as far as ``tcpi_last_data_recv``, its last field of these: milliseconds since the last
+bytes came in (include/uapi/linux/tcp.h)."""
 _ANSWER: Final = (
     f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {len(_PROBLEM)}\r\n"
     f"retry-after: 1\r\nx-request-id: {_ID}\r\n\r\n{_PROBLEM}"
@@ -55,10 +62,22 @@ class Turn:
 
 
 class SheddingProtocol(HttpToolsProtocol):
-    """The server's HTTP protocol, which refuses what ``turn`` does not take on."""
+    """The server's HTTP protocol, which refuses what ``turn`` does not take on. ``scope["state"]["arrived"]`` of the rest:
+    when it came in (``time.perf_counter``).
+    """
 
     turn: Turn | None = None
     _parsed = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keep a view of the socket, which stays the transport's: the loop's own copies it for each question."""
+        super().connection_made(transport)
+        self._socket = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the transport close its socket."""
+        self._socket.detach()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Refuse, or pass on."""
@@ -75,10 +94,22 @@ class SheddingProtocol(HttpToolsProtocol):
         self._parsed = False
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        """Say when it came in."""
+        self.scope["state"]["arrived"] = time.perf_counter() - self._lain()
+        super().on_headers_complete()
+
     def on_message_complete(self) -> None:
         """The next bytes are another request's."""
         self._parsed = True
         super().on_message_complete()
+
+    def _lain(self) -> float:
+        """Seconds, to a few ms, for which the last bytes lay in the socket; 0 where the system does not tell."""
+        with suppress(AttributeError, OSError):
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            return int.from_bytes(told[-4:], sys.byteorder) / 1000 if len(told) == _TCP_INFO_BYTES else 0.0
+        return 0.0
 
 
 def shed(most: int, service: str) -> None:

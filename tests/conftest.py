@@ -32,9 +32,18 @@ def shared_data() -> Callable[[str], Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that need the demo's home come first: while one worker makes it, another has begun at its own half."""
+    """Order the modules, which ``--dist loadfile`` hands out whole, two to each worker and then as they are done: one that
+    needs the demo's home first, so that it is made while another worker tests what does not; the rest of those, which are
+    the longest, next, and those without a slow test last.
+    """
     needing = {item.path for item in items if "demo_home" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in needing)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    paths = list(dict.fromkeys(item.path for item in items))
+    paths.sort(key=lambda path: 0 if path in needing else 1 if path in slow else 2)
+    first = [path for path in paths if path in slow - needing][:2]
+    rest = [path for path in paths if path not in first]
+    order = [path for pair in zip(rest, first, strict=False) for path in pair] + rest[len(first) :]
+    items.sort(key=lambda item: order.index(item.path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -45,9 +45,12 @@ def test_overload_holds_only_where_enough_is_answered_in_time_and_the_rest_refus
 
 
 def test_what_was_never_overloaded_cannot_tell() -> None:
-    judged = judge(answers([200]), PEAK)
+    judged, half = judge(answers([200]), PEAK), judge(answers([200, 503]), PEAK)
     assert judged.goodput == pytest.approx(5, rel=0.01)
-    assert conclude({5: judged}, True, {"5x": {"sent": 1}}).holds is None
+    detail = {"2x": {"sent": 1}, "5x": {"sent": 1}}
+    assert conclude({5: judged}, True, detail).holds is None
+    assert conclude({2: half, 5: judged}, True, detail).holds is None
+    assert conclude({2: judged, 5: half}, True, detail).holds is True
 
 
 def test_the_peak_is_the_highest_rate_that_holds() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +25,7 @@ class Served(uvicorn.Server):
 
     def __init__(self) -> None:
         self.handed, self.port = 0, free_port()
+        self.arrived: list[float] = []
         config = uvicorn.Config(
             self._app, port=self.port, http=SheddingProtocol, interface="asgi3", lifespan="off", log_config=None
         )
@@ -29,6 +33,7 @@ class Served(uvicorn.Server):
 
     async def _app(self, scope: dict, receive: object, send: object) -> None:
         self.handed += scope["path"].startswith("/v1/")
+        self.arrived.append(scope["state"]["arrived"])
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -92,6 +97,33 @@ def test_probes_and_requests_that_are_not_whole_pass(two: None) -> None:
                  whole.replace(b"Content-Length: 7", b"Content-Length: " + b"9" * 5000)):  # fmt: skip
         assert not shedding._whole(part)
     assert shedding._whole(whole)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell how long bytes lay in a socket")
+def test_a_request_brings_along_when_it_came_in_however_long_the_loop_was_busy(two: None) -> None:
+    async def run() -> tuple[float, float, list[float]]:
+        server = Served()
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            await asyncio.sleep(0.05)
+            sent = time.perf_counter()
+            client.sendall(request("/v1/decide", {"a": 1}, KEY))
+            time.sleep(0.1)  # the loop is busy
+            while not server.arrived:
+                await asyncio.sleep(0.01)
+            client.sendall(request("/v1/decide", {"a": 1}, KEY))  # on the same connection, at once
+            again = time.perf_counter()
+            while len(server.arrived) < 2:
+                await asyncio.sleep(0.01)
+            server.should_exit = True
+            await running
+        return sent, again, server.arrived
+
+    sent, again, (first, second) = asyncio.run(run())
+    assert first == pytest.approx(sent, abs=0.03)
+    assert second == pytest.approx(again, abs=0.03)
 
 
 def test_a_connection_that_was_refused_is_answered_next_time(two: None) -> None:
