@@ -27,7 +27,7 @@ test: export ADPLATFORM_TEST_HOME := $(CURDIR)/.test-home
 test: COVERED := $(if $(COVER),--cov --cov-append --cov-report= --cov-fail-under=0)
 test: setup lint ## run every check and test (under 20 minutes on two cores); COVER=1 measures coverage, a third longer
 	@rm -rf .coverage .coverage.* .test-home
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/browser $(COVERED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/browser $(COVERED)
 	$(BIN)/python -m pytest tests/browser $(COVERED)  # a daemon of its own: not beside other tests
 	$(if $(COVER),$(BIN)/coverage report)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ OWNER: Final = "ADPLATFORM_SERVE_PROCESS"
 WATCH_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 10.0
 PORT_SECONDS: Final = 10.0
+PORTS: Final = range(10_000, 32_000)
+"""Where a free one is looked for: below those that systems give to connections of clients, which may hold one for minutes."""
 ALERT_SECONDS: Final = 10.0
 
 
@@ -38,6 +41,16 @@ def command(service: str, port: int) -> list[str]:
     """How a service is started."""
     bentoml = str(Path(sys.executable).with_name("bentoml"))
     return [bentoml, "serve", service, "--host", "127.0.0.1", "--port", str(port), "--working-dir", str(REPOSITORY)]
+
+
+def free_port(many: int = 1) -> int:
+    """The first of ``many`` neighbouring ports of the loopback that were free a moment ago."""
+    while True:
+        first = random.SystemRandom().choice(PORTS)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + many):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 def wait_for_port(port: int, seconds: float = PORT_SECONDS) -> None:

@@ -18,11 +18,12 @@ import psutil
 
 from adplatform.contracts.claims import Claim
 from adplatform.decisions import land_day, library, open_days
+from adplatform.serve import free_port
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_file import reading
 from adplatform.store.decision_rows import tables_of
-from benchmarks.served import Gateway, free_port, scratch, served
+from benchmarks.served import Gateway, scratch, served
 
 HOWS: Final = ("worker", "parent", "group")
 BATCH: Final = 10
@@ -44,6 +45,8 @@ class Sender:
         self.stored: set[str] = set()
         self.sent: set[str] = set()
         self.wrong: list[str] = []
+        self.too_late = 0
+        """Refused, for they had waited longer than their deadline where the killed were; sent again like the unanswered."""
         self._stop = threading.Event()
         self.thread = threading.Thread(target=self._run)
 
@@ -82,6 +85,9 @@ class Sender:
             answer = client.post(path, json=body)
         except _TRANSPORT:
             time.sleep(0.02)
+            return None
+        if answer.status_code == 503 and answer.json()["error"] == "too_late":
+            self.too_late += 1
             return None
         if answer.status_code != 200:
             self.wrong.append(f"{answer.status_code} {answer.text[:200]}")
@@ -154,7 +160,8 @@ def conclude(home: Path, sender: Sender, kills: int, restarts: list[float]) -> C
         n=len(sender.stored),
         detail={
             "decisions": len(sender.decided), "kills": kills, "lost": lost, "stored_twice": twice, "never_sent": strange,
-            "not_landed_once": missed, "wrong_answers": sender.wrong[:5], "slowest_start_seconds": round(max(restarts), 2),
+            "not_landed_once": missed, "wrong_answers": sender.wrong[:5],
+            "too_late": sender.too_late, "slowest_start_seconds": round(max(restarts), 2),
             "unanswered_but_stored": len(set(events) - sender.stored),
         },
     )  # fmt: skip

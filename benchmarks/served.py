@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from adplatform import batch, inputs
 from adplatform.contracts.errors import AdPlatformError, SetupError
 from adplatform.publishing import publish_profiles
-from adplatform.serve import AGENT_SERVICES, GATEWAY, command, wait_for_port
+from adplatform.serve import AGENT_SERVICES, GATEWAY, command, free_port, wait_for_port
 from adplatform.settings import REPOSITORY, Settings, settings
 from adplatform.state import State
 from adplatform.store.keys import Keys, Scope
@@ -57,23 +56,6 @@ class Gateway:
         """Ids of users with or without consent."""
         rows = pq.read_table(self.home / "landing" / "users" / "current.parquet").to_pylist()
         return [r["user_id"] for r in rows if r["consent"] is consent]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def free_ports(many: int) -> int:
-    """The first of so many neighbouring ports that were free a moment ago."""
-    while True:
-        first = free_port()
-        with ExitStack() as stack, suppress(OSError, OverflowError):
-            for offset in range(many):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", first + offset))
-            return first
 
 
 def copied(source: Path, target: Path) -> Path:
@@ -140,7 +122,7 @@ def all_served(home: Path, key: str) -> Iterator[tuple[subprocess.Popen[bytes], 
     """
     state = State(Settings(home=home))
     inputs.publish(state.settings.snapshots, batch.agent_inputs(state), 3)
-    port, first, log = free_port(), free_ports(len(AGENT_SERVICES)), home / "logs" / "services.log"
+    port, first, log = free_port(), free_port(len(AGENT_SERVICES)), home / "logs" / "services.log"
     env = {**os.environ, "ADPLATFORM_HOME": str(home), "ADPLATFORM_AGENT_PORT": str(first)}
     start = [sys.executable, "-m", "adplatform.cli", "serve", "--port", str(port)]
     log.parent.mkdir(parents=True, exist_ok=True)

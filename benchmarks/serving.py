@@ -20,10 +20,10 @@ import numpy as np
 from adplatform.assembly import brief_of
 from adplatform.contracts.claims import BenchmarkReport, Claim, Row
 from adplatform.contracts.creative import CreativeRequest
-from adplatform.serve import AGENT_SERVICES, GATEWAY
+from adplatform.serve import AGENT_SERVICES, GATEWAY, free_port
 from adplatform.settings import Settings
 from benchmarks.generator import Answers
-from benchmarks.served import client_of, free_ports
+from benchmarks.served import client_of
 from benchmarks.stand import BARE, ECHO, P99_MS, Stand, stand
 
 CANDIDATES: Final = (1, 10, 100)
@@ -78,7 +78,7 @@ def run(source: Path | None = None) -> BenchmarkReport:
 
 @contextmanager
 def _all(on: Stand) -> Iterator[Served]:
-    first = free_ports(len(AGENT_SERVICES))
+    first = free_port(len(AGENT_SERVICES))
     environment = {"ADPLATFORM_AGENT_PORT": str(first), "ADPLATFORM_SERVICE_KEY": on.key}
     creative = first + list(AGENT_SERVICES).index("creative")
     with ExitStack() as stack:

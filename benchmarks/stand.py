@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from adplatform.contracts.serving import MOST_CANDIDATES
-from adplatform.serve import GATEWAY, command
+from adplatform.serve import GATEWAY, command, free_port
 from adplatform.store.atomic import write_parquet
 from benchmarks.generator import Answers, Generator, Load, generator, request
-from benchmarks.served import free_port, group, scratch
+from benchmarks.served import group, scratch
 
 P99_MS: Final = 17.0
 """Largest 99th percentile of what counts as served."""

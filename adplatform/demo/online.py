@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from adplatform.contracts.errors import AdPlatformError, SetupError
 from adplatform.contracts.serving import Decision
-from adplatform.serve import Services
+from adplatform.serve import Services, free_port
 from adplatform.settings import Settings
 from adplatform.simulator import Market, MarketConfig
 from adplatform.store.keys import Keys, Scope
@@ -57,9 +56,7 @@ class Swap(NamedTuple):
 @contextmanager
 def gateway(config: Settings) -> Iterator[httpx.Client]:
     """A gateway of this home on a free port, and a client with a key that ends with it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     record, secret = Keys(config.keys).add("the demo", [Scope.DECIDE, Scope.INGEST, Scope.READ])
     log = config.home / "logs" / "gateway.log"
     log.parent.mkdir(parents=True, exist_ok=True)

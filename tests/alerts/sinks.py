@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 
 from adplatform.contracts.alerts import Alert, AlertKind, Severity
+from adplatform.serve import free_port
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -99,9 +99,7 @@ class Mailbox:
 @contextmanager
 def smtp(**options: Any) -> Iterator[Mailbox]:
     box = Mailbox()
-    with socket.socket() as probe:  # aiosmtpd calls itself at the port it was given, so that can't be 0
-        probe.bind(("127.0.0.1", 0))
-        box.port = probe.getsockname()[1]
+    box.port = free_port()  # aiosmtpd calls itself at the port it was given, so that can't be 0
     controller = Controller(box, hostname="127.0.0.1", port=box.port, **options)
     controller.start()
     try:

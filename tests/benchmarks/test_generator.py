@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from adplatform.serve import free_port
 from benchmarks.generator import LOST, PROBE, Load, request, send
-from benchmarks.served import free_port
 
 ASKED = request("/v1/decide", {"a": 1}, "key")
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"

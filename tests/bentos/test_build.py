@@ -19,10 +19,11 @@ from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.contracts.measurement import ExperimentDecision
 from adplatform.contracts.serving import Decision
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
+from adplatform.serve import free_port
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.library import Library
-from benchmarks.served import free_port, group
+from benchmarks.served import group
 from tests.homes import REPOSITORY, adplatform
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -18,14 +18,14 @@ import pytest
 from adplatform.contracts.problems import Problem
 from adplatform.contracts.profiles import Profile
 from adplatform.contracts.serving import DecideRequest, Decision, LoggedDecision
-from adplatform.serve import command
+from adplatform.serve import command, free_port
 from adplatform.settings import Settings
 from adplatform.store.decision_file import connect
 from adplatform.store.keys import Keys, Scope
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
-from benchmarks.served import Gateway, copied, free_port, group
+from benchmarks.served import Gateway, copied, group
 from bentos.gateway.deciding import Deciding
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from adplatform.contracts.errors import SetupError
-from adplatform.serve import wait_for_port
+from adplatform.serve import free_port, wait_for_port
 from benchmarks import events_claim
 from benchmarks.events_claim import Sender
-from benchmarks.served import free_port, scratch, served
+from benchmarks.served import scratch, served
 from tests.homes import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 
 from adplatform.contracts.problems import Problem
+from adplatform.serve import free_port
 from benchmarks.generator import LOST, Load, request, send
-from benchmarks.served import free_port
 from bentos import shedding
 from bentos.shedding import SheddingProtocol, Turn
 

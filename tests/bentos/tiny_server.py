@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from adplatform.contracts.problems import Problem
-from adplatform.serve import command
+from adplatform.serve import command, free_port
 from adplatform.store.keys import Keys, Scope
-from benchmarks.served import free_port, group
+from benchmarks.served import group
 
 
 @dataclass

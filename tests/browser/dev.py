@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from adplatform.serve import free_port
 from tests.homes import REPOSITORY
 
 SCREENSHOTS = REPOSITORY / "screenshots"
@@ -32,13 +32,6 @@ class Dev(NamedTuple):
         answer = httpx.post(f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=60).json()
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
