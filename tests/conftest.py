@@ -32,18 +32,18 @@ def shared_data() -> Callable[[str], Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the modules, which ``--dist loadfile`` hands out whole, two to each worker and then as they are done: one that
-    needs the demo's home first, so that it is made while another worker tests what does not; the rest of those, which are
-    the longest, next, and those without a slow test last.
+    """Order the modules, which ``--dist loadfile`` hands out whole as workers get free. One that needs the demo's home is
+    first, so that one worker makes it while another tests what is slow without it; then come the rest of those, and what
+    is quick fills the end.
     """
     needing = {item.path for item in items if "demo_home" in getattr(item, "fixturenames", ())}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    paths = list(dict.fromkeys(item.path for item in items))
-    paths.sort(key=lambda path: 0 if path in needing else 1 if path in slow else 2)
-    first = [path for path in paths if path in slow - needing][:2]
-    rest = [path for path in paths if path not in first]
-    order = [path for pair in zip(rest, first, strict=False) for path in pair] + rest[len(first) :]
-    items.sort(key=lambda item: order.index(item.path))
+    maker = next((item.path for item in items if item.path in needing), None)
+
+    def place(item: pytest.Item) -> int:
+        return 0 if item.path == maker else 2 if item.path in needing else 1 if item.path in slow else 3
+
+    items.sort(key=place)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
