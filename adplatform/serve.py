@@ -29,6 +29,11 @@ AGENT_SERVICES: Final = {
 """Services that the gateway calls; reachable from this machine alone."""
 OWNER: Final = "ADPLATFORM_SERVE_PROCESS"
 """Environment of a worker: the process id of the command that serves, where there is one."""
+PARENT: Final = "ADPLATFORM_PARENT_PROCESS"
+"""Environment of whatever is started from here: our process id. A worker can't tell it otherwise from a process that took
+its place: a parent that was killed while the worker started is not its parent any more."""
+_STARTED_BY: Final = os.environ.get(PARENT)
+os.environ[PARENT] = str(os.getpid())
 WATCH_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 10.0
 PORT_SECONDS: Final = 10.0
@@ -156,10 +161,14 @@ def end_with_parent() -> None:
 
     An orphan would hold the port and answer on, with the policy of yesterday.
     """
-    parent, owner = os.getppid(), psutil.Process(int(os.environ[OWNER])) if OWNER in os.environ else None
+    parent = int(_STARTED_BY or os.getppid())
+    try:
+        owner = psutil.Process(int(os.environ.get(OWNER, os.getpid())))
+    except psutil.NoSuchProcess:
+        owner = None
 
     def watch() -> None:
-        while os.getppid() == parent and (owner is None or owner.is_running()):
+        while os.getppid() == parent and owner and owner.is_running():
             time.sleep(WATCH_SECONDS)
         if os.getppid() == parent:
             os.kill(parent, signal.SIGKILL)  # it would start another worker in place of this one
