@@ -129,7 +129,7 @@ def mixed_answers(home: Path, answers: Sequence[Decision]) -> tuple[int, int]:
             kept = LoggedDecision.model_validate_json(row[0])
             request = RequestFeatures(kept.context, [library[c] for c in kept.request.candidates], kept.exposures)
             at = kept.request.candidates.index(made.creative_id)
-            again = {v: p.of_request(request) for v, p in known.items()}
+            again = {v: p.of_requests([request])[0] for v, p in known.items()}
             own = again[made.policy_version]
             mixed += not (np.array_equal(own, kept.probabilities) and own[at] == made.propensity)
             twin += any(not np.array_equal(p, kept.probabilities) for v, p in again.items() if v != made.policy_version)

@@ -164,7 +164,7 @@ def _recomputed(state: State, found: Found, policy: Any) -> dict[str, Any]:
         why = f"{', '.join(gone)} left the library" if policy is not None else "the policy version cannot be loaded"
         return {"equal": None, "largest_difference": None, "text": f"cannot be recomputed: {why}"}
     request = RequestFeatures(found.context, [library[c] for c in found.candidates], found.exposures)
-    again = np.asarray(policy.of_request(request))
+    again = np.asarray(policy.of_requests([request])[0])
     off = float(np.max(np.abs(again - np.asarray(found.probabilities))))
     text = "equal" if off == 0 else f"differ by up to {off:.3g} (has a creative's row in the library changed since?)"
     return {"equal": off == 0, "largest_difference": off, "text": text}

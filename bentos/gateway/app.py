@@ -31,7 +31,7 @@ from adplatform.store.decision_log import Unwritable
 from adplatform.store.decision_writes import Idempotency, KeyConflict
 from adplatform.store.judging import judge_all
 from bentos.agents import called
-from bentos.gateway.deciding import AGENT, UNIFORM
+from bentos.gateway.deciding import AGENT, UNIFORM, Asked, Made
 from bentos.gateway.worker import Worker
 from bentos.http import PathId, Refused, documented, handle_refusals, json_answer, parse
 from bentos.metrics import answered
@@ -54,7 +54,7 @@ def _online(app: FastAPI, worker: Worker) -> None:
         body = await request.body()
         asked = parse(DecideRequest, body, strict=False)
         try:
-            made = worker.deciding.decide(asked, datetime.now(UTC), _deadline(request))
+            made: Made = await worker.decisions.give(Asked(asked, datetime.now(UTC), _deadline(request)))
         except InputError as error:
             raise Refused(404, "unknown", str(error)) from error
         answer = await _durable(worker.log.record(made.record, _key(request, body)))

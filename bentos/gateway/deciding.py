@@ -10,8 +10,8 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.store.decision_writes import NewDecision
 from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
+from adplatform.targeting.features import RequestFeatures
 from adplatform.targeting.request import features
 from bentos.gateway.shadowing import Shadowing
 
@@ -50,12 +51,34 @@ class Serving(NamedTuple):
     policy: Policy
 
 
+class Asked(NamedTuple):
+    """A request, when it was made, and when its answer is too late (``time.perf_counter``)."""
+
+    request: DecideRequest
+    at: datetime
+    deadline: float = math.inf
+
+
 class Made(NamedTuple):
     """A decision before it is durable."""
 
     record: NewDecision
     policy_version: str
     fallback: bool
+
+
+@dataclass(slots=True)
+class _Under:
+    """A request that is being decided: what is known of it so far, what of the user was used, and why it goes by the
+    default rule, if so.
+    """
+
+    asked: Asked
+    features: RequestFeatures
+    profile: Profile | None
+    used: str
+    trouble: str | None
+    shares: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -101,55 +124,83 @@ class Deciding:
         return True
 
     def decide(self, asked: DecideRequest, at: datetime, deadline: float = math.inf) -> Made:
-        """One choice; by the default rule where looking up or scoring fails, or too little is left before ``deadline``
-        (``time.perf_counter``). Raises InputError where a candidate is not in the library.
+        """``decide_all`` of one request. Raises InputError where a candidate is not in the library."""
+        (made,) = self.decide_all([Asked(asked, at, deadline)])
+        if isinstance(made, InputError):
+            raise made
+        return made
+
+    def decide_all(self, some: Sequence[Asked]) -> list[Made | InputError]:
+        """One choice for each, scored together; by the default rule where looking up or scoring fails, or too little is
+        left before its deadline. InputError where a candidate is not in the library.
         """
         serving, library = self.serving, self.library()
-        candidates = [library[c] for c in asked.candidates if c in library]
-        if len(candidates) < len(asked.candidates):
-            unknown = next(c for c in asked.candidates if c not in library)
-            raise InputError("candidates", f"{unknown} is no creative of the library", "send ids that are landed")
-        profile, trouble = self._look_up(asked.user_id, at, deadline)
-        reasons = ["nothing personal was used"] if trouble else [_known(asked.user_id, profile)]
-        request = features(profile, asked.placement, asked.position, at, candidates)
-        if not trouble and _hurried(deadline):
-            trouble = "no time was left to score"
-        if not trouble:
-            try:
-                probabilities = serving.policy.of_request(request)
-                reasons.insert(0, f"drawn by policy {serving.version}")
-            except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
-                _log.exception("policy %s failed", serving.version)
-                trouble = "the policy failed"
-        if trouble:
+        begun = [self._begin(asked, library) for asked in some]
+        self._score(serving, [one for one in begun if isinstance(one, _Under) and not one.trouble])
+        return [self._made(serving, one) if isinstance(one, _Under) else one for one in begun]
+
+    def _begin(self, asked: Asked, library: Mapping[str, CreativeAttributes]) -> _Under | InputError:
+        request = asked.request
+        candidates = [library[c] for c in request.candidates if c in library]
+        if len(candidates) < len(request.candidates):
+            unknown = next(c for c in request.candidates if c not in library)
+            return InputError("candidates", f"{unknown} is no creative of the library", "send ids that are landed")
+        profile, trouble = self._look_up(request.user_id, asked.at, asked.deadline)
+        known = features(profile, request.placement, request.position, asked.at, candidates)
+        used = "nothing personal was used" if trouble else _known(request.user_id, profile)
+        return _Under(asked, known, profile, used, trouble)
+
+    def _score(self, serving: Serving, some: Sequence[_Under]) -> None:
+        for one in some:
+            if _hurried(one.asked.deadline):
+                one.trouble = "no time was left to score"
+        todo = [one for one in some if not one.trouble]
+        try:
+            found = serving.policy.of_requests([one.features for one in todo]) if todo else []
+        except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
+            if len(todo) > 1:  # nor, for one request, those of others
+                for one in todo:
+                    self._score(serving, [one])
+                return
+            _log.exception("policy %s failed", serving.version)
+            todo[0].trouble = "the policy failed"
+            return
+        for one, probabilities in zip(todo, found, strict=True):
+            one.shares = probabilities.tolist()
+
+    def _made(self, serving: Serving, one: _Under) -> Made:
+        request, profile, known = one.asked.request, one.profile, one.features
+        if one.trouble:
             serving = Serving(UNIFORM, UniformPolicy())
-            probabilities = serving.policy.of_request(request)
-            reasons.insert(0, f"default rule: {trouble}, every candidate is as likely")
-        shares = probabilities.tolist()
-        index = choose(shares, self._rng)
+            one.shares = serving.policy.of_requests([known])[0].tolist()
+            how = f"default rule: {one.trouble}, every candidate is as likely"
+        else:
+            how = f"drawn by policy {serving.version}"
+        index = choose(one.shares, self._rng)
         decision: dict[str, Any] = {
             "decision_id": secrets.token_hex(16),
-            "decided_at": at,
-            "creative_id": asked.candidates[index],
-            "propensity": shares[index],
+            "decided_at": one.asked.at,
+            "creative_id": request.candidates[index],
+            "propensity": one.shares[index],
             "policy_version": serving.version,
             **({"profile_version": profile.version} if profile else {}),
-            "reasons": reasons,
+            "reasons": [how, one.used],
         }
         logged = {
             "decision": decision,
-            "request": _request(asked, profile),
+            "request": _request(request, profile),
             "personal": profile is not None,
-            "context": request.context,
-            "exposures": request.exposures,
-            "probabilities": shares,
+            "context": known.context,
+            "exposures": known.exposures,
+            "probabilities": one.shares,
         }
-        shadow = None if trouble else self.shadow.of(request, asked.candidates)
+        shadow = None if one.trouble else self.shadow.of(known, request.candidates)
         if shadow:
             logged["shadow"] = shadow
         answer = orjson.dumps(decision)
-        user = asked.user_id if profile else None
-        record = NewDecision(decision["decision_id"], at, user, decision["creative_id"], orjson.dumps(logged), answer)
+        user = request.user_id if profile else None
+        payload = orjson.dumps(logged)
+        record = NewDecision(decision["decision_id"], one.asked.at, user, decision["creative_id"], payload, answer)
         return Made(record, serving.version, serving.version == UNIFORM)
 
     def _look_up(self, user_id: str | None, at: datetime, deadline: float) -> tuple[Profile | None, str | None]:

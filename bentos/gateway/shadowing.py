@@ -52,7 +52,7 @@ class Shadowing:
             return None
         version, policy = running
         try:
-            probabilities = policy.of_request(request)
+            probabilities = policy.of_requests([request])[0]
             shares = _valid(probabilities, len(candidates))
             said = {
                 "policy_version": version,

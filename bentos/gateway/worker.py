@@ -28,8 +28,8 @@ from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from bentos.agents import Held, agent_inputs
 from bentos.gateway.clients import RemoteAgent, asking
-from bentos.gateway.deciding import AGENT, Deciding
-from bentos.gateway.turns import TurnLog
+from bentos.gateway.deciding import AGENT, Asked, Deciding
+from bentos.gateway.turns import Turn, TurnLog, together
 from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
@@ -44,6 +44,7 @@ class Worker:
 
     log: TurnLog
     deciding: Deciding
+    decisions: Turn[Asked]
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -61,6 +62,7 @@ class Worker:
         self.deciding = Deciding(
             self.registry, lambda: self.library.creatives, self.profiles, refused=self._refused, taken=self._taken
         )
+        self.decisions = together(self.deciding.decide_all)
         self.inputs = Held(
             "agent_snapshot", Snapshots(config.snapshots).mark, lambda: agent_inputs(config), self.alerts
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.problems import Problem
 from adplatform.contracts.profiles import Profile
 from adplatform.contracts.serving import DecideRequest, Decision, LoggedDecision
@@ -25,8 +27,9 @@ from adplatform.store.keys import Keys, Scope
 from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
+from adplatform.targeting.features import RequestFeatures
 from benchmarks.served import Gateway, copied, group
-from bentos.gateway.deciding import Deciding
+from bentos.gateway.deciding import Asked, Deciding, Serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 Slow = Callable[..., None]
@@ -111,6 +114,37 @@ def test_with_too_little_time_to_look_up_and_score_the_default_rule_answers(
         assert why in answer.reasons[0]
     else:
         assert answer.policy_version != "uniform"
+
+
+class Picky:
+    """A policy that cannot score a request at position 3."""
+
+    version, trained_through = "picky", None
+
+    def of_requests(self, requests: Sequence[RequestFeatures]) -> list[np.ndarray]:
+        if any(request.context["position"] == 3 for request in requests):
+            raise ValueError("on purpose")
+        return [np.array([0.75, 0.25]) for _ in requests]
+
+
+def test_what_one_request_of_a_turn_breaks_costs_no_other_its_policy(gateway: Gateway) -> None:
+    config = Settings(home=gateway.home)
+    library = Library(config.landing).creatives
+    deciding = Deciding(Registry(config.models), lambda: library, Profiles(config.profiles))
+    deciding.serving = Serving("picky", Picky())  # type: ignore[arg-type]
+    two, now = tuple(gateway.creatives[:2]), datetime.now(UTC)
+    requests = [DecideRequest(candidates=two, position=position) for position in (1, 3, 2)]
+    requests.append(DecideRequest(candidates=(*two, "no-such"), position=1))
+    late = Asked(requests[0], now, time.perf_counter() + 0.001)
+    *found, unknown, hurried = deciding.decide_all([*(Asked(request, now) for request in requests), late])
+    assert [made.policy_version for made in found] == ["picky", "uniform", "picky"]
+    assert isinstance(unknown, InputError)
+    assert "no-such" in str(unknown)
+    assert hurried.policy_version == "uniform"
+    for made, shares in zip(found, [(0.75, 0.25), (0.5, 0.5), (0.75, 0.25)], strict=True):
+        kept = LoggedDecision.model_validate_json(made.record.payload)
+        assert kept.probabilities == shares
+        assert kept.decision.propensity in shares
 
 
 def test_a_look_up_that_fails_leaves_the_choice_to_the_default_rule(gateway: Gateway, slow: Slow) -> None:

@@ -59,7 +59,7 @@ def test_a_propensity_is_exactly_what_its_policy_version_says_of_what_was_logged
         assert kept.decision == made
         policy = load_policy(Registry(gateway.home / "models").path("bandit_policy", made.policy_version))
         creatives = [library[c] for c in kept.request.candidates]
-        again = policy.of_request(RequestFeatures(kept.context, creatives, kept.exposures))
+        again = policy.of_requests([RequestFeatures(kept.context, creatives, kept.exposures)])[0]
         assert tuple(again.tolist()) == kept.probabilities
         assert made.propensity == again[candidates.index(made.creative_id)]
         assert math.isclose(sum(kept.probabilities), 1.0, rel_tol=1e-12)

@@ -132,7 +132,7 @@ def test_what_a_shadow_says_is_logged_and_exactly_what_its_version_gives_again(
         for kept in decided(gateway, 5, count):
             assert kept.shadow
             request = RequestFeatures(kept.context, [library[c] for c in kept.request.candidates], kept.exposures)
-            assert kept.shadow.probabilities == tuple(policy.of_request(request).tolist())
+            assert kept.shadow.probabilities == tuple(policy.of_requests([request])[0].tolist())
             assert kept.shadow.creative_id in kept.request.candidates
             assert kept.decision.policy_version != versions[2]
             assert count == 1 or kept.shadow.probabilities != kept.probabilities

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adplatform.store.decision_file import reading
-from bentos.gateway.turns import TurnLog
+from bentos.gateway.turns import TurnLog, together
 from tests.store.decisions import decision
 
 
@@ -49,3 +49,38 @@ def test_one_that_fails_is_told_alone_and_a_cancelled_one_is_not_stored(tmp_path
         log.record(decision("d0")).result(5)
         asyncio.run(turn(log))
     assert stored(log.path) == ["d0", "d1", "d3"]
+
+
+def test_a_turn_is_worked_on_by_one_call_without_those_who_left_and_each_hears_of_its_own_error() -> None:
+    calls: list[list[int]] = []
+
+    def work(items: list[int]) -> list[float | Exception]:
+        calls.append(items)
+        return [ValueError("zero") if item == 0 else 1 / item for item in items]
+
+    async def two_turns() -> None:
+        turn = together(work)
+        first, left, zero = (turn.give(item) for item in (2, 9, 0))
+        left.cancel()
+        assert await first == 0.5
+        with pytest.raises(ValueError, match="zero"):
+            await zero
+        assert await asyncio.gather(turn.give(4), turn.give(5)) == [0.25, 0.2]
+        turn.give(1).cancel()
+        await asyncio.sleep(0)
+
+    asyncio.run(two_turns())
+    assert calls == [[2, 0], [4, 5]]
+
+
+def test_work_that_fails_is_told_to_all() -> None:
+    def work(items: list[int]) -> list[int]:
+        raise OSError("on purpose")
+
+    async def turn() -> None:
+        given = together(work)
+        for future in [given.give(1), given.give(2)]:
+            with pytest.raises(OSError, match="on purpose"):
+                await future
+
+    asyncio.run(turn())

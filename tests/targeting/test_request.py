@@ -102,7 +102,15 @@ def test_a_policy_gives_online_the_probabilities_that_it_gives_in_batch(
     context = context_table(request, profile.user_id if profile else None, NOON)
     for policy in policies(fitted):
         batch = policy.probabilities(context, own, exposures)[0]
-        assert np.abs(policy.of_request(request) - batch).max() < 1e-15
+        assert np.abs(policy.of_requests([request])[0] - batch).max() < 1e-15
+
+
+def test_requests_that_are_scored_together_get_what_each_gets_alone_bit_for_bit(fitted: Fitted) -> None:
+    lists = [ADS[:1], [*ADS[:6], *NEW], NEW, ADS[:1], ADS[2:5]] * 5
+    some = [features(USER if n % 2 else None, "feed", n % 4, NOON, own) for n, own in enumerate(lists)]
+    for policy in policies(fitted):
+        for request, together in zip(some, policy.of_requests(some), strict=True):
+            assert together.tobytes() == policy.of_requests([request])[0].tobytes()
 
 
 def test_a_request_equals_the_row_that_its_impression_becomes(fitted: Fitted) -> None:
@@ -161,7 +169,7 @@ def test_a_request_takes_a_fraction_of_what_the_table_takes(fitted: Fitted, tmp_
     fast, slow = [], []
     for _ in range(30):
         start = time.perf_counter()
-        policy.of_request(features(USER, "feed", 1, NOON, ads))
+        policy.of_requests([features(USER, "feed", 1, NOON, ads)])
         middle = time.perf_counter()
         expected_rewards(fitted.model, fitted.held_out.slice(0, 1), ads)
         fast.append(middle - start)
