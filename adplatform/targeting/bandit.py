@@ -163,8 +163,10 @@ class SoftmaxPolicy:
         The model is asked once for all: a matrix of a few rows costs what a call costs.
         """
         rewards = self.model.predict_matrix(np.concatenate([self.model.encode(request) for request in requests]))
-        ends = np.cumsum([len(request.creatives) for request in requests])[:-1]
-        return [self.of_rewards(own[None])[0] for own in np.split(rewards, ends)]
+        counts = [len(request.creatives) for request in requests]
+        if len(set(counts)) == 1:
+            return list(self.of_rewards(rewards.reshape(len(counts), -1)))
+        return [self.of_rewards(own[None])[0] for own in np.split(rewards, np.cumsum(counts)[:-1])]
 
     def of_rewards(self, rewards: np.ndarray) -> np.ndarray:
         """Probabilities for known expected rewards, both of shape (contexts, creatives)."""

@@ -106,11 +106,12 @@ def test_a_policy_gives_online_the_probabilities_that_it_gives_in_batch(
 
 
 def test_requests_that_are_scored_together_get_what_each_gets_alone_bit_for_bit(fitted: Fitted) -> None:
-    lists = [ADS[:1], [*ADS[:6], *NEW], NEW, ADS[:1], ADS[2:5]] * 5
-    some = [features(USER if n % 2 else None, "feed", n % 4, NOON, own) for n, own in enumerate(lists)]
-    for policy in policies(fitted):
-        for request, together in zip(some, policy.of_requests(some), strict=True):
-            assert together.tobytes() == policy.of_requests([request])[0].tobytes()
+    differing = [ADS[:1], [*ADS[:6], *NEW], NEW, ADS[:1], ADS[2:5]] * 5
+    for lists in (differing, [ADS[:7]] * 9, [ADS[:1]] * 4):
+        some = [features(USER if n % 2 else None, "feed", n % 4, NOON, own) for n, own in enumerate(lists)]
+        for policy in policies(fitted):
+            for request, together in zip(some, policy.of_requests(some), strict=True):
+                assert together.tobytes() == policy.of_requests([request])[0].tobytes()
 
 
 def test_a_request_equals_the_row_that_its_impression_becomes(fitted: Fitted) -> None:
