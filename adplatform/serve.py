@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -52,10 +54,15 @@ def free_port(many: int = 1) -> int:
     """The first of ``many`` neighbouring ports of the loopback that were free a moment ago."""
     while True:
         first = random.SystemRandom().choice(PORTS)
-        with ExitStack() as stack, suppress(OSError):
-            for port in range(first, first + many):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + many):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return first
 
 
 def wait_for_port(port: int, seconds: float = PORT_SECONDS) -> None:
@@ -161,17 +168,31 @@ def end_with_parent() -> None:
 
     An orphan would hold the port and answer on, with the policy of yesterday.
     """
-    parent = int(_STARTED_BY or os.getppid())
-    try:
-        owner = psutil.Process(int(os.environ.get(OWNER, os.getpid())))
-    except psutil.NoSuchProcess:
-        owner = None
+    parent, owner = int(_STARTED_BY or os.getppid()), os.environ.get(OWNER)
+    alive = _life(int(owner)) if owner else lambda: True
 
     def watch() -> None:
-        while os.getppid() == parent and owner and owner.is_running():
+        while os.getppid() == parent and alive():
             time.sleep(WATCH_SECONDS)
+        print(f"process {os.getpid()} ends: its parent {parent}, or the command that serves, has gone", file=sys.stderr)
         if os.getppid() == parent:
             os.kill(parent, signal.SIGKILL)  # it would start another worker in place of this one
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _life(number: int) -> Callable[[], bool]:
+    """Whether the process that has this id now still runs; one that has ended and that nobody has asked for does not."""
+    try:
+        process = psutil.Process(number)
+    except psutil.NoSuchProcess:
+        return lambda: False
+
+    def alive() -> bool:
+        try:
+            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    return alive

@@ -88,6 +88,7 @@ class Sender:
             return None
         if answer.status_code == 503 and answer.json()["error"] == "too_late":
             self.too_late += 1
+            time.sleep(0.02)
             return None
         if answer.status_code != 200:
             self.wrong.append(f"{answer.status_code} {answer.text[:200]}")

@@ -75,7 +75,7 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, state = dict(scope["headers"]), scope.setdefault("state", {})
-        started = state.pop("arrived", None) or time.perf_counter()
+        started = state.get("arrived") or time.perf_counter()
         state["request_id"] = request_id(headers.get(b"x-request-id"))
         answer = Answer(scope, send)
         if scope["path"] in PROBES:

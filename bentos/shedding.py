@@ -1,7 +1,7 @@
 """Load shed before a request is parsed: a worker's event loop takes on so many requests in one turn, the rest it refuses.
 
-A decision is made in one go when its turn comes, so what one turn takes on is how long everybody waits for the next, and
-the queue that counts is the one in the sockets, which nobody sees. A refusal by the guard costs a third of an answer (the
+What one turn takes on is worked on in the next ones without a pause, so it is how long everybody else waits, and the queue
+that counts is the one in the sockets, which nobody sees. A refusal by the guard costs a third of an answer (the
 server's parser, tracing and access log come before it), so that at five times the peak there would be nothing left to
 answer with; here it costs 20 us. Only whole POSTs under /v1/ are refused: probes and metrics pass. Nobody's key is looked
 at for it.
@@ -63,21 +63,11 @@ class Turn:
 
 class SheddingProtocol(HttpToolsProtocol):
     """The server's HTTP protocol, which refuses what ``turn`` does not take on. ``scope["state"]["arrived"]`` of the rest:
-    when it came in (``time.perf_counter``).
+    when the last bytes of its head came in (``time.perf_counter``).
     """
 
     turn: Turn | None = None
     _parsed = True
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Keep a view of the socket, which stays the transport's: the loop's own copies it for each question."""
-        super().connection_made(transport)
-        self._socket = socket.socket(fileno=transport.get_extra_info("socket").fileno())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let the transport close its socket."""
-        self._socket.detach()
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Refuse, or pass on."""
@@ -107,7 +97,9 @@ class SheddingProtocol(HttpToolsProtocol):
     def _lain(self) -> float:
         """Seconds, to a few ms, for which the last bytes lay in the socket; 0 where the system does not tell."""
         with suppress(AttributeError, OSError):
-            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            told = self.transport.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
+            )
             return int.from_bytes(told[-4:], sys.byteorder) / 1000 if len(told) == _TCP_INFO_BYTES else 0.0
         return 0.0
 

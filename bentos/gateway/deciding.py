@@ -136,7 +136,7 @@ class Deciding:
         """
         serving, library = self.serving, self.library()
         begun = [self._begin(asked, library) for asked in some]
-        self._score(serving, [one for one in begun if isinstance(one, _Under) and not one.trouble])
+        self._score(serving, [one for one in begun if isinstance(one, _Under)])
         return [self._made(serving, one) if isinstance(one, _Under) else one for one in begun]
 
     def _begin(self, asked: Asked, library: Mapping[str, CreativeAttributes]) -> _Under | InputError:
@@ -151,22 +151,24 @@ class Deciding:
         return _Under(asked, known, profile, used, trouble)
 
     def _score(self, serving: Serving, some: Sequence[_Under]) -> None:
+        """Give each its shares by the policy, but for those in trouble."""
         for one in some:
-            if _hurried(one.asked.deadline):
+            if not one.trouble and _hurried(one.asked.deadline):
                 one.trouble = "no time was left to score"
         todo = [one for one in some if not one.trouble]
-        try:
-            found = serving.policy.of_requests([one.features for one in todo]) if todo else []
-        except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
-            if len(todo) > 1:  # nor, for one request, those of others
-                for one in todo:
-                    self._score(serving, [one])
-                return
-            _log.exception("policy %s failed", serving.version)
-            todo[0].trouble = "the policy failed"
+        if not todo:
             return
-        for one, probabilities in zip(todo, found, strict=True):
-            one.shares = probabilities.tolist()
+        try:
+            found = serving.policy.of_requests([one.features for one in todo])
+            for one, probabilities in zip(todo, found, strict=True):
+                one.shares = probabilities.tolist()
+        except Exception:  # noqa: BLE001 - a policy that breaks must not cost the slot
+            _log.exception("policy %s failed", serving.version)
+            if len(todo) == 1:
+                todo[0].trouble = "the policy failed"
+            else:
+                for one in todo:  # what one request breaks must not cost others their policy
+                    self._score(serving, [one])
 
     def _made(self, serving: Serving, one: _Under) -> Made:
         request, profile, known = one.asked.request, one.profile, one.features

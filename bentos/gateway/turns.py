@@ -17,45 +17,50 @@ from typing import Any, Generic, TypeVar
 from adplatform.store.decision_log import DecisionLog, Group, Work, settle
 
 Item = TypeVar("Item")
+Given = tuple[Item, asyncio.Future[Any]]
 
 
-class Turn(Generic[Item]):
+class MicroBatch(Generic[Item]):
     """Items that are given in one turn of the running loop, each with its future; ``over`` gets them in the next."""
 
-    def __init__(
-        self, over: Callable[[list[tuple[Item, asyncio.Future[Any]]], asyncio.AbstractEventLoop], None]
-    ) -> None:
-        self._over, self._given = over, list[tuple[Item, asyncio.Future[Any]]]()
+    def __init__(self, over: Callable[[list[Given[Item]]], None]) -> None:
+        self._over, self._given = over, list[Given[Item]]()
 
     def give(self, item: Item) -> asyncio.Future[Any]:
         """The item's future. Raises RuntimeError where no loop runs."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         if not self._given:
-            loop.call_soon(self._end, loop)
+            loop.call_soon(self._end)
         self._given.append((item, future))
         return future
 
-    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _end(self) -> None:
         some, self._given = self._given, []
-        self._over(some, loop)
+        self._over(some)
 
 
-def together(work: Callable[[list[Item]], Sequence[Any]]) -> Turn[Item]:
-    """A turn whose items are worked on by one call, but for those whose callers have left. An error that it gives for an
-    item is raised in its future, one that it raises in all.
+def together(work: Callable[[list[Item]], Sequence[Any]]) -> MicroBatch[Item]:
+    """A batch that one call works on, without the items whose callers have left. An error that it gives for an item is
+    raised in its future; where it raises one itself, each item is worked on alone.
     """
 
-    def over(some: list[tuple[Item, asyncio.Future[Any]]], loop: asyncio.AbstractEventLoop) -> None:
+    def over(some: list[Given[Item]]) -> None:
         wanted = [one for one in some if not one[1].cancelled()]
+        if not wanted:
+            return
         try:
-            results: Sequence[Any] = work([item for item, _ in wanted]) if wanted else ()
+            results = work([item for item, _ in wanted])
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            results = [error] * len(wanted)
+            if len(wanted) > 1:
+                for one in wanted:
+                    over([one])
+                return
+            results = [error]
         for (_, future), result in zip(wanted, results, strict=True):
             future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
 
-    return Turn(over)
+    return MicroBatch(over)
 
 
 class TurnLog(DecisionLog):
@@ -63,15 +68,17 @@ class TurnLog(DecisionLog):
 
     def __init__(self, path: Path, commit: Callable[[sqlite3.Connection], None] = sqlite3.Connection.commit) -> None:
         super().__init__(path, commit)
-        self._turn: Turn[Work] = Turn(self._turn_over)
+        self._batch: MicroBatch[Work] = MicroBatch(self._turn_over)
 
     def _submit(self, work: Work) -> Any:
         try:
-            return self._turn.give(work)
+            return self._batch.give(work)
         except RuntimeError:
             return super()._submit(work)
 
-    def _turn_over(self, some: list[tuple[Work, asyncio.Future[Any]]], loop: asyncio.AbstractEventLoop) -> None:
+    def _turn_over(self, some: list[Given[Work]]) -> None:
+        loop = asyncio.get_running_loop()
+
         def tell(results: Sequence[tuple[Any, Any, Exception | None]]) -> None:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(settle, results)

@@ -29,7 +29,7 @@ from adplatform.store.snapshots import Snapshots
 from bentos.agents import Held, agent_inputs
 from bentos.gateway.clients import RemoteAgent, asking
 from bentos.gateway.deciding import AGENT, Asked, Deciding
-from bentos.gateway.turns import Turn, TurnLog, together
+from bentos.gateway.turns import MicroBatch, TurnLog, together
 from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
@@ -44,7 +44,7 @@ class Worker:
 
     log: TurnLog
     deciding: Deciding
-    decisions: Turn[Asked]
+    decisions: MicroBatch[Asked]
 
     def __init__(self) -> None:
         self._stop = threading.Event()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -32,6 +36,9 @@ class Served(uvicorn.Server):
         super().__init__(config)
 
     async def _app(self, scope: dict, receive: object, send: object) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
         self.handed += scope["path"].startswith("/v1/")
         self.arrived.append(scope["state"]["arrived"])
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
@@ -124,6 +131,31 @@ def test_a_request_brings_along_when_it_came_in_however_long_the_loop_was_busy(t
     sent, again, (first, second) = asyncio.run(run())
     assert first == pytest.approx(sent, abs=0.03)
     assert second == pytest.approx(again, abs=0.03)
+
+
+def test_a_connection_that_was_given_to_another_protocol_takes_no_descriptor_with_it(two: None, tmp_path: Path) -> None:
+    upgrade = (
+        b"GET /v1/decide HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+
+    async def run() -> None:
+        server = Served()
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        (answer,) = await ask(server.port, [upgrade])
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        await asyncio.sleep(0.1)
+        with ExitStack() as stack:  # they get the numbers that the connection had
+            others = [stack.enter_context((tmp_path / str(n)).open("w")) for n in range(8)]
+            gc.collect()
+            for other in others:
+                os.fstat(other.fileno())
+            server.should_exit = True
+            await running
+
+    asyncio.run(run())
 
 
 def test_a_connection_that_was_refused_is_answered_next_time(two: None) -> None:

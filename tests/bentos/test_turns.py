@@ -73,14 +73,15 @@ def test_a_turn_is_worked_on_by_one_call_without_those_who_left_and_each_hears_o
     assert calls == [[2, 0], [4, 5]]
 
 
-def test_work_that_fails_is_told_to_all() -> None:
-    def work(items: list[int]) -> list[int]:
-        raise OSError("on purpose")
+def test_where_work_fails_as_a_whole_each_is_worked_on_alone_and_hears_of_its_own() -> None:
+    def work(items: list[int]) -> list[float]:
+        return [1 / item for item in items]
 
     async def turn() -> None:
         given = together(work)
-        for future in [given.give(1), given.give(2)]:
-            with pytest.raises(OSError, match="on purpose"):
-                await future
+        good, bad, other = (given.give(item) for item in (2, 0, 4))
+        assert (await good, await other) == (0.5, 0.25)
+        with pytest.raises(ZeroDivisionError):
+            await bad
 
     asyncio.run(turn())
