@@ -129,9 +129,7 @@ def test_the_creative_service_is_told_the_callers_deadline_and_its_work_can_be_w
         soon(lambda: states(services), {"brief-a": "writing", "brief-c": "waiting", "plan-d": "waiting"})
         too_late(waiting.result())
         assert plan.result().status_code == 200
-    soon(
-        lambda: states(services), {"brief-a": "writing"}
-    )  # the service's clock began a moment after the gateway's
+    soon(lambda: states(services), {"brief-a": "writing"})  # the service's clock began a moment after the gateway's
 
 
 def test_the_waits_of_a_plan_are_cut_to_what_is_left_and_never_stretched() -> None:
