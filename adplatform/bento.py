@@ -22,7 +22,10 @@ CODE: Final = (
     "bentos",
     *(f"adplatform/{room}" for room in ("contracts", "stats", "creative", "targeting", "measurement", "delivery")),
     *(f"adplatform/{room}" for room in ("orchestrator", "store")),
-    *(f"adplatform/{file}.py" for file in ("__init__", "assembly", "bento", "inputs", "serve", "settings")),
+    *(
+        f"adplatform/{file}.py"
+        for file in ("__init__", "assembly", "bento", "inputs", "processes", "serve", "settings")
+    ),
 )
 """What services may import (docs/architecture.md)."""
 REQUIREMENTS: Final = "requirements.lock"

@@ -10,7 +10,8 @@ import dagster as dg
 from rich.console import Console
 
 from adplatform.contracts.errors import InputError
-from adplatform.defs.runs import PROCESS_TAG, instance, process_tag
+from adplatform.defs.runs import PROCESS_TAG, instance
+from adplatform.processes import process_tag
 from adplatform.settings import Settings, settings
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -11,14 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from adplatform.contracts.errors import SetupError
+from adplatform.processes import alive, process_tag
 from adplatform.settings import REPOSITORY, Settings
 from adplatform.store.keys import Keys
 
@@ -30,7 +28,7 @@ AGENT_SERVICES: Final = {
 }
 """Services that the gateway calls; reachable from this machine alone."""
 OWNER: Final = "ADPLATFORM_SERVE_PROCESS"
-"""Environment of a worker: the process id of the command that serves, where there is one."""
+"""Environment of a worker: the tag of the process of the command that serves, where there is one."""
 PARENT: Final = "ADPLATFORM_PARENT_PROCESS"
 """Environment of whatever is started from here: our process id. A worker can't tell it otherwise from a process that took
 its place: a parent that was killed while the worker started is not its parent any more."""
@@ -110,7 +108,7 @@ class Services:
             "ADPLATFORM_HOME": str(self.config.home),
             "ADPLATFORM_SERVICE_KEY": secret,
             "ADPLATFORM_AGENT_PORT": str(self.config.agent_port),
-            OWNER: str(os.getpid()),
+            OWNER: process_tag(),
         }
         for name, (service, port) in self._started.items():
             self.processes[name] = subprocess.Popen(
@@ -169,10 +167,9 @@ def end_with_parent() -> None:
     An orphan would hold the port and answer on, with the policy of yesterday.
     """
     parent, owner = int(_STARTED_BY or os.getppid()), os.environ.get(OWNER)
-    alive = _life(int(owner)) if owner else lambda: True
 
     def watch() -> None:
-        while os.getppid() == parent and alive():
+        while os.getppid() == parent and (owner is None or alive(owner)):
             time.sleep(WATCH_SECONDS)
         print(f"process {os.getpid()} ends: its parent {parent}, or the command that serves, has gone", file=sys.stderr)
         if os.getppid() == parent:
@@ -180,19 +177,3 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
-def _life(number: int) -> Callable[[], bool]:
-    """Whether the process that has this id now still runs; one that has ended and that nobody has asked for does not."""
-    try:
-        process = psutil.Process(number)
-    except psutil.NoSuchProcess:
-        return lambda: False
-
-    def alive() -> bool:
-        try:
-            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-
-    return alive

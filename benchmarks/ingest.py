@@ -29,7 +29,7 @@ from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from benchmarks.generator import Answers, Load, request
 from benchmarks.stand import ECHO, Stand, every, stand
-from bentos.gateway.deciding import Deciding
+from bentos.gateway.deciding import Asked, Deciding, Made
 from bentos.gateway.worker import POLL_SECONDS
 
 BATCH: Final = 1000
@@ -91,7 +91,7 @@ def _decided(on: Stand, many: int) -> list[str]:
     profiles.refresh()
     deciding = Deciding(Registry(config.models), lambda: library.creatives, profiles)
     asked = [DecideRequest(candidates=tuple(on.creatives[:5]), user_id=u, placement="feed") for u in on.users]
-    made = [deciding.decide(one, now).record for one in asked]
+    made = [m.record for m in deciding.decide([Asked(one, now) for one in asked]) if isinstance(m, Made)]
     ids = [f"{number:032x}" for number in range(many)]
     with DecisionLog(config.decisions) as log:
         futures = [log.record(_copy(made[number % len(made)], name)) for number, name in enumerate(ids)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from adplatform.defs.runs import PROCESS_TAG, process_tag
+from adplatform.defs.runs import PROCESS_TAG
+from adplatform.processes import process_tag
 from adplatform.state import State
 
 OWNERS = ["team:data", "team:advertising"]

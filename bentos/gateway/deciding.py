@@ -123,14 +123,7 @@ class Deciding:
         self.taken()
         return True
 
-    def decide(self, asked: DecideRequest, at: datetime, deadline: float = math.inf) -> Made:
-        """``decide_all`` of one request. Raises InputError where a candidate is not in the library."""
-        (made,) = self.decide_all([Asked(asked, at, deadline)])
-        if isinstance(made, InputError):
-            raise made
-        return made
-
-    def decide_all(self, some: Sequence[Asked]) -> list[Made | InputError]:
+    def decide(self, some: Sequence[Asked]) -> list[Made | InputError]:
         """One choice for each, scored together; by the default rule where looking up or scoring fails, or too little is
         left before its deadline. InputError where a candidate is not in the library.
         """

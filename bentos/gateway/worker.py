@@ -62,7 +62,7 @@ class Worker:
         self.deciding = Deciding(
             self.registry, lambda: self.library.creatives, self.profiles, refused=self._refused, taken=self._taken
         )
-        self.decisions = together(self.deciding.decide_all)
+        self.decisions = together(self.deciding.decide)
         self.inputs = Held(
             "agent_snapshot", Snapshots(config.snapshots).mark, lambda: agent_inputs(config), self.alerts
         )

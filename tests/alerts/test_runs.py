@@ -11,6 +11,7 @@ import pytest
 
 from adplatform.contracts.errors import SetupError
 from adplatform.defs import runs
+from adplatform.processes import process_tag
 from adplatform.store.alerts import AlertBook
 from adplatform.store.lock import file_lock
 from tests.alerts.world import BROKEN, DEFS, World
@@ -134,7 +135,7 @@ def test_a_held_lock_and_a_full_disk_are_named(world: World, cause: Callable[[Pa
 
 def test_a_killed_run_is_told_as_killed(world: World) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    tags = {runs.PROCESS_TAG: runs.process_tag(process.pid)}
+    tags = {runs.PROCESS_TAG: process_tag(process.pid)}
     world.instance.create_run_for_job(DEFS.resolve_job_def("plain_job"), status=dg.DagsterRunStatus.STARTED, tags=tags)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +25,7 @@ from adplatform.settings import Settings
 from adplatform.state import State
 from benchmarks.served import all_served
 from bentos.gateway.worker import shared
+from tests.waiting import within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Served = tuple[subprocess.Popen[bytes], dict[str, httpx.Client]]
@@ -91,15 +92,6 @@ def states(services: Served) -> dict[str, str]:
     return {w.request_id: w.state for w in found.work}
 
 
-def soon(found: Callable[[], object], wanted: object) -> None:
-    """Fail where it is not so within three seconds."""
-    end = time.monotonic() + 3
-    while (known := found()) != wanted:
-        if time.monotonic() > end:
-            pytest.fail(f"{known} is not {wanted}")
-        time.sleep(0.05)
-
-
 def test_the_creative_service_is_told_the_callers_deadline_and_its_work_can_be_watched(
     services: Served, home: Path
 ) -> None:
@@ -119,17 +111,19 @@ def test_the_creative_service_is_told_the_callers_deadline_and_its_work_can_be_w
         label = r'^adplatform_requests_total\{route="/v1/creatives",service="creative",status="503"\} (.*)$'
         return re.findall(label, services[1]["creative"].get("/metrics").text, re.MULTILINE)
 
-    soon(told, ["2.0"])  # the gateway's own clock is not the only one that ran
-    soon(lambda: states(services), {"brief-a": "writing"})
+    assert within(3, lambda: told() == ["2.0"]), told()  # the gateway's own clock is not the only one that ran
+    assert within(3, lambda: states(services) == {"brief-a": "writing"}), states(services)
     other = brief.model_copy(update={"product": brief.product.model_copy(update={"description": f"Made in {seed}."})})
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(ask, "gateway", "brief-c", 2500)
         headers = {"x-request-id": "plan-d", "x-deadline-ms": "4500"}
         plan = pool.submit(services[1]["gateway"].post, "/v1/plan", json=other.model_dump(mode="json"), headers=headers)
-        soon(lambda: states(services), {"brief-a": "writing", "brief-c": "waiting", "plan-d": "waiting"})
+        everybody = {"brief-a": "writing", "brief-c": "waiting", "plan-d": "waiting"}
+        assert within(2, lambda: states(services) == everybody), states(services)
         too_late(waiting.result())
         assert plan.result().status_code == 200
-    soon(lambda: states(services), {"brief-a": "writing"})  # the service's clock began a moment after the gateway's
+    # The service's clock began a moment after the gateway's.
+    assert within(3, lambda: states(services) == {"brief-a": "writing"}), states(services)
 
 
 def test_the_waits_of_a_plan_are_cut_to_what_is_left_and_never_stretched() -> None:

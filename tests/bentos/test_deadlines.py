@@ -106,7 +106,7 @@ def test_with_too_little_time_to_look_up_and_score_the_default_rule_answers(
     profiles.refresh()
     deciding = Deciding(Registry(config.models), lambda: Library(config.landing).creatives, Slower(profiles, 0.2))
     asked = DecideRequest(candidates=tuple(gateway.creatives[:4]), user_id=gateway.users(True)[0])
-    made = deciding.decide(asked, datetime.now(UTC), time.perf_counter() + left)
+    (made,) = deciding.decide([Asked(asked, datetime.now(UTC), time.perf_counter() + left)])
     answer = Decision.model_validate_json(made.record.answer)
     assert made.fallback == (why is not None)
     if why:
@@ -136,7 +136,7 @@ def test_what_one_request_of_a_turn_breaks_costs_no_other_its_policy(gateway: Ga
     requests = [DecideRequest(candidates=two, position=position) for position in (1, 3, 2)]
     requests.append(DecideRequest(candidates=(*two, "no-such"), position=1))
     late = Asked(requests[0], now, time.perf_counter() + 0.001)
-    *found, unknown, hurried = deciding.decide_all([*(Asked(request, now) for request in requests), late])
+    *found, unknown, hurried = deciding.decide([*(Asked(request, now) for request in requests), late])
     assert [made.policy_version for made in found] == ["picky", "uniform", "picky"]
     assert isinstance(unknown, InputError)
     assert "no-such" in str(unknown)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from adplatform.contracts.errors import SetupError
+from adplatform.processes import process_tag
 from adplatform.serve import OWNER, PARENT, free_port, wait_for_port
 from benchmarks import events_claim
 from benchmarks.events_claim import Sender
@@ -79,11 +80,13 @@ def test_a_command_that_is_asked_to_end_ends_all_of_it(home: Path, key: str) -> 
 
 @pytest.mark.parametrize(("gone", "code"), [(PARENT, 1), (OWNER, -9)])
 def test_a_worker_whose_parent_or_command_was_killed_while_it_started_ends(gone: str, code: int) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    named = str(ended.pid) if gone == PARENT else process_tag(ended.pid)
+    ended.kill()
     ended.wait()
     worker = "from adplatform.serve import end_with_parent; end_with_parent(); import time; time.sleep(60)"
     parent = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {worker!r}]).returncode)"
-    env = {name: value for name, value in os.environ.items() if name not in (PARENT, OWNER)} | {gone: str(ended.pid)}
+    env = {name: value for name, value in os.environ.items() if name not in (PARENT, OWNER)} | {gone: named}
     found = subprocess.run([sys.executable, "-c", parent], env=env, cwd=REPOSITORY, timeout=30, check=False)
     assert found.returncode == code
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +26,9 @@ from adplatform.targeting.bandit import load_policy
 from adplatform.targeting.features import RequestFeatures
 from benchmarks.served import Gateway, copied, served
 from benchmarks.swap_claim import AGENT, policies
-from bentos.gateway.deciding import Deciding
+from bentos.gateway.deciding import Asked, Deciding
 from tests.homes import adplatform
+from tests.waiting import within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 Kept = list[LoggedDecision]
@@ -66,15 +66,6 @@ def decided(gateway: Gateway, count: int = 5, candidates: int = 4) -> Kept:
     kept = [LoggedDecision.model_validate_json(row[0]) for row in rows]
     assert [k.decision for k in kept] == made
     return kept
-
-
-def within(seconds: float, found: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not found():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def runs(gateway: Gateway, version: str | None) -> bool:
@@ -167,7 +158,7 @@ def test_answers_are_the_same_with_and_without_a_shadow(
         asked = DecideRequest(candidates=tuple(gateway.creatives[:6]), user_id=users[number % len(users)])
         answers = []
         for deciding in (alone, beside):
-            made = deciding.decide(asked, at)
+            (made,) = deciding.decide([Asked(asked, at)])
             kept = LoggedDecision.model_validate_json(made.record.payload)
             answers.append((kept.decision.model_dump(exclude={"decision_id"}), kept.probabilities))
         assert answers[0] == answers[1]

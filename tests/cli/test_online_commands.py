@@ -26,7 +26,7 @@ from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.targeting.collaborative import InteractionFactors
 from adplatform.upkeep.explain import explain
-from bentos.gateway.deciding import Deciding
+from bentos.gateway.deciding import Asked, Deciding
 from tests.bentos.meanwhile import meanwhile
 from tests.homes import adplatform
 
@@ -41,7 +41,7 @@ def decide(state: State, user: str | None, many: int = 1, clicked: bool = True) 
     deciding = Deciding(state.registry, lambda: library.creatives, profiles)
     candidates = tuple(sorted(library.creatives)[:4])
     asked = DecideRequest(candidates=candidates, user_id=user, placement="feed")
-    made = [deciding.decide(asked, datetime.now(UTC)) for _ in range(many)]
+    made = deciding.decide([Asked(asked, datetime.now(UTC))] * many)
     with DecisionLog(config.decisions) as log:
         for one in made:
             log.record(one.record, Idempotency.of("key", f"{user}-{uuid.uuid4().hex}", b"")).result(5)

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from adplatform.defs import runs
+from adplatform.processes import process_tag
 
 
 @dg.job
@@ -35,7 +36,7 @@ def started(instance: dg.DagsterInstance, tag: str) -> dg.DagsterRun:
 def test_a_run_whose_process_was_killed_is_failed_and_its_slots_are_freed(instance: dg.DagsterInstance) -> None:
     instance.event_log_storage.set_concurrency_slots("warehouse", 1)
     process = sleeper()
-    run = started(instance, runs.process_tag(process.pid))
+    run = started(instance, process_tag(process.pid))
     instance.event_log_storage.claim_concurrency_slot("warehouse", run.run_id, "step")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -50,7 +51,7 @@ def test_a_run_whose_process_was_killed_is_failed_and_its_slots_are_freed(instan
 def test_a_run_that_works_is_left_alone(instance: dg.DagsterInstance) -> None:
     process = sleeper()
     try:
-        run = started(instance, runs.process_tag(process.pid))
+        run = started(instance, process_tag(process.pid))
         assert runs.recover(instance) == []
         assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED
     finally:
@@ -59,7 +60,7 @@ def test_a_run_that_works_is_left_alone(instance: dg.DagsterInstance) -> None:
 
 
 def test_a_process_id_that_was_used_again_is_not_taken_for_the_run(instance: dg.DagsterInstance) -> None:
-    host, pid, _ = runs.process_tag().rsplit(":", 2)
+    host, pid, _ = process_tag().rsplit(":", 2)
     run = started(instance, f"{host}:{pid}:1.00")
     assert runs.recover(instance) == [run.run_id]
 

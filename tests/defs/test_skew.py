@@ -22,7 +22,7 @@ from adplatform.store.library import Library
 from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from asset_checks.serving import no_skew
-from bentos.gateway.deciding import Deciding
+from bentos.gateway.deciding import Asked, Deciding
 
 DECISIONS = 60
 
@@ -45,7 +45,8 @@ class Served:
 
     def decide(self, number: int, at: datetime | None = None) -> NewDecision:
         request = DecideRequest(user_id=self.users[number], candidates=self.candidates, placement="feed", position=1)
-        return self.deciding.decide(request, at or self.at).record
+        (made,) = self.deciding.decide([Asked(request, at or self.at)])
+        return made.record
 
     def land(self, decided: list[NewDecision], events: tuple[Judged, ...] = (), came: datetime | None = None) -> Skew:
         with DecisionLog(self.config.decisions) as log:
