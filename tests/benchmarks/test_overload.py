@@ -71,17 +71,27 @@ def watched(bytes_each: float, noise: float = 300_000, handles_each: float = 0.0
     ]
 
 
+def grown(bytes_each: float = 0, refused: int = 0, failed: int = 0, **of: float) -> Growth:
+    return growth(watched(bytes_each, **of), 500, refused, failed)
+
+
 def test_memory_is_flat_only_where_it_does_not_grow_with_requests() -> None:
-    assert growth(watched(0), 500, 0).flat(128) is True
-    assert growth(watched(0), 500, 1).flat(128) is False
-    assert growth(watched(1024), 500, 0).flat(128) is False
-    assert growth(watched(0, noise=50e6), 500, 0).flat(128) is None
-    assert growth(watched(0, handles_each=0.001), 500, 0).flat(128) is False
+    assert grown().flat(128) is True
+    assert grown(1024).flat(128) is False
+    assert grown(noise=50e6).flat(128) is None
+    assert grown(handles_each=0.001).flat(128) is False
+
+
+def test_what_fails_or_refuses_more_than_a_stall_explains_is_not_flat() -> None:
+    assert grown(failed=1).flat(128) is False
+    most = grown().requests // 1000
+    assert grown(refused=most).flat(128) is True
+    assert grown(refused=most + 1).flat(128) is False
 
 
 def test_a_soak_that_does_not_see_the_planted_leak_cannot_tell() -> None:
-    flat, leaky = growth(watched(0), 500, 0), growth(watched(1024), 500, 0)
+    flat, leaky = grown(), grown(1024)
     assert concluded(flat, leaky, 500, 60, 128).holds is True
     assert concluded(flat, flat, 500, 60, 128).holds is None
     assert concluded(leaky, leaky, 500, 60, 128).holds is False
-    assert concluded(flat, Growth(0, 0, 0, 0, 9, 9), 500, 60, 128).holds is None
+    assert concluded(flat, grown(failed=9), 500, 60, 128).holds is None
