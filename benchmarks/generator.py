@@ -24,6 +24,9 @@ import uvloop
 
 LOST: Final = 0
 """Status of a request whose connection ended without an answer, or could not be made."""
+BY_DEFAULT: Final = 1
+"""Status of an answer with 200 whose choice is not the policy's: the default rule is quicker, and not what is measured."""
+DEFAULT_RULE: Final = b'"policy_version":"uniform"'
 PATIENCE_SECONDS: Final = 10.0
 """How long it waits for answers after the last request was due."""
 PROBE: Final = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -244,7 +247,8 @@ class _Connection(asyncio.Protocol):
             return
         self._data = b""
         if self._taken_up:
-            self._sender.ended(self, int(data[9:12]))
+            status = int(data[9:12])
+            self._sender.ended(self, BY_DEFAULT if status == 200 and DEFAULT_RULE in data else status)
         else:
             self._taken_up = True
             self._sender.freed(self)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from adplatform.contracts.claims import Claim
-from benchmarks.generator import LOST, Answers
+from benchmarks.generator import BY_DEFAULT, Answers
 from benchmarks.stand import P99_MS, Stand, fine, stand
 
 CANDIDATES: Final = 10
@@ -25,16 +25,17 @@ GOODPUT: Final = 0.8
 """Least share of the peak that is answered in time."""
 NORMAL_SECONDS: Final = 5.0
 """After the overload it is back to normal within this."""
-REFUSED: Final = (503, 429, LOST)
+REFUSED: Final = (503, 429)
 
 
 class Judged(NamedTuple):
-    """What came of one overload, as shares of the peak or as counts."""
+    """What came of one overload, as a share of the peak or as counts."""
 
     goodput: float
+    """Of choices by the policy."""
     late: int
     strange: int
-    """Neither answered nor refused."""
+    """Neither answered nor refused, or answered and not in the decision log."""
 
     @property
     def holds(self) -> bool:
@@ -53,8 +54,9 @@ def run(seconds: float = 10.0, progress: Callable[[float], None] | None = None, 
         detail: dict[str, Any] = {"peak": round(peak, 1)}
         normal = True
         for number, factor in enumerate(FACTORS if peak else ()):
+            before = on.recorded()
             answers = on.open(port, requests, seconds, factor * peak)
-            found[factor] = judge(answers, peak)
+            found[factor] = judge(answers, peak, on.recorded() - before)
             after = back_to_normal(on, port, requests, peak / 2)
             normal = normal and after is not None
             detail[f"{factor}x"] = told(answers, found[factor], after)
@@ -63,13 +65,16 @@ def run(seconds: float = 10.0, progress: Callable[[float], None] | None = None, 
     return conclude(found, normal, detail)
 
 
-def judge(answers: Answers, peak: float) -> Judged:
-    """Goodput against ``peak``: answers with 200 within the deadline and its grace, over the time requests were due."""
-    times = answers.milliseconds()
-    in_time = int((times <= DEADLINE_MS + GRACE_MS).sum())
+def judge(answers: Answers, peak: float, recorded: int) -> Judged:
+    """Goodput against ``peak``: choices by the policy within the deadline and its grace, over the time requests were due.
+    ``recorded``: decisions that the log has of them.
+    """
+    latest, answered = DEADLINE_MS + GRACE_MS, answers.count(200, BY_DEFAULT)
+    in_time, in_time_by_default = (int((answers.milliseconds(s) <= latest).sum()) for s in (200, BY_DEFAULT))
     seconds = float(answers.due.max()) if len(answers.due) else 1.0
-    strange = len(answers.status) - answers.count(200, *REFUSED) + answers.unanswered
-    return Judged(in_time / seconds / peak, len(times) - in_time, strange)
+    strange = len(answers.status) - answered - answers.count(*REFUSED) + answers.unanswered
+    late = answered - in_time - in_time_by_default
+    return Judged(in_time / seconds / peak, late, strange + max(0, answered - recorded))
 
 
 def back_to_normal(on: Stand, port: int, requests: list[bytes], rate: float) -> float | None:
@@ -87,8 +92,8 @@ def told(answers: Answers, judged: Judged, after: float | None) -> dict[str, Any
     times = answers.milliseconds()
     p99 = round(float(np.quantile(times, 0.99)), 1) if len(times) else None
     return {
-        "sent": len(answers.status), "answered": len(times), "p99_ms": p99, "refused": answers.count(503, 429),
-        "connections_lost": answers.count(LOST), "late": judged.late, "goodput": round(judged.goodput, 3),
+        "sent": len(answers.status), "answered": len(times), "p99_ms": p99, "refused": answers.count(*REFUSED),
+        "by_the_default_rule": answers.count(BY_DEFAULT), "strange": judged.strange, "late": judged.late, "goodput": round(judged.goodput, 3),
         "generator_share_of_a_core": round(answers.share, 2), "normal_after_seconds": after and round(after, 1),
     }  # fmt: skip
 

@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 
 from adplatform.contracts.serving import MOST_CANDIDATES
 from adplatform.serve import GATEWAY, command, free_port
+from adplatform.settings import Settings
 from adplatform.store.atomic import write_parquet
+from adplatform.store.decision_file import reading
 from benchmarks.generator import Answers, Generator, Load, generator, request
 from benchmarks.served import group, scratch
 
@@ -78,6 +80,11 @@ class Stand(NamedTuple):
         """Requests leave at fixed times."""
         return self.sender.send(Load(port, requests, seconds, OPEN_CONNECTIONS, rate))
 
+    def recorded(self) -> int:
+        """Decisions that the home's log has: whoever answered as many without them made them up."""
+        with reading(Settings(home=self.home).decisions) as log:
+            return int(log.execute("select count(*) from decisions").fetchone()[0])
+
     def peak(self, port: int, requests: list[bytes], most: float) -> float:
         """The highest rate below ``most`` with no error and a 99th percentile of at most ``P99_MS``; 0 if none was. A rate
         that was too much once is tried again: a stall of the machine is not the server's.
@@ -120,7 +127,7 @@ def bisected(holds: Callable[[float], bool], most: float) -> float:
 
 
 def fine(answers: Answers) -> bool:
-    """Whether all were answered with 200, and 99 % of them in time."""
+    """Whether all were answered with 200, by the policy, and 99 % of them in time."""
     times = answers.milliseconds()
     return len(times) == len(answers.status) and not answers.unanswered and float(np.quantile(times, 0.99)) <= P99_MS
 

@@ -11,14 +11,16 @@ from contextlib import contextmanager
 import numpy as np
 
 from adplatform.serve import free_port
-from benchmarks.generator import LOST, PROBE, Load, request, send
+from benchmarks.generator import BY_DEFAULT, DEFAULT_RULE, LOST, PROBE, Load, request, send
 
 ASKED = request("/v1/decide", {"a": 1}, "key")
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 
 @contextmanager
-def answering(stall_at: int | None = None, stall: float = 0.0, hang_up_at: int | None = None) -> Iterator[int]:
+def answering(
+    stall_at: int | None = None, stall: float = 0.0, hang_up_at: int | None = None, answer: bytes = OK
+) -> Iterator[int]:
     """A server in a thread that answers at once, but for one request; its port."""
     loop, port, number = asyncio.new_event_loop(), free_port(), 0
 
@@ -31,7 +33,7 @@ def answering(stall_at: int | None = None, stall: float = 0.0, hang_up_at: int |
             if data != PROBE and number == hang_up_at:
                 writer.close()
                 return
-            writer.write(OK)
+            writer.write(answer)
 
     server = loop.run_until_complete(asyncio.start_server(client, "127.0.0.1", port))
     thread = threading.Thread(target=loop.run_forever)
@@ -66,3 +68,10 @@ def test_each_request_once_is_each_request_once() -> None:
         found = send(Load(port, [ASKED] * 57, 0.0, 4, once=True))
     assert np.array_equal(np.sort(found.number), np.arange(57))
     assert found.count(200) == 57
+
+
+def test_a_choice_of_the_default_rule_is_no_choice_of_the_policy() -> None:
+    body = b'{"decision_id":"d",' + DEFAULT_RULE + b"}"
+    with answering(answer=b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body) as port:
+        found = send(Load(port, [ASKED] * 3, 0.0, 1, once=True))
+    assert (found.count(BY_DEFAULT), found.count(200)) == (3, 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.generator import LOST, Answers
+from benchmarks.generator import BY_DEFAULT, DEFAULT_RULE, LOST, Answers
 from benchmarks.overload import DEADLINE_MS, GRACE_MS, conclude, judge
 from benchmarks.soak import Growth, Sample, growth
 from benchmarks.soak import conclude as concluded
 from benchmarks.stand import bisected, fine
+from bentos.gateway.deciding import UNIFORM
 
 PEAK = 500.0
 
@@ -25,18 +26,21 @@ def answers(status: list[int], milliseconds: float = 10.0, unanswered: int = 0) 
     ("status", "milliseconds", "unanswered", "holds"),
     [
         ([200, 503, 503, 503, 503], 10, 0, True),
-        ([200, 503, LOST, 429, 503], DEADLINE_MS + GRACE_MS - 1, 0, True),
+        ([200, 503, 503, 429, 503], DEADLINE_MS + GRACE_MS - 1, 0, True),
         ([503], 1, 0, False),  # refuses everything
         ([200], DEADLINE_MS + GRACE_MS + 1, 0, False),  # answers everything, too late
         ([200, 503, 503, 503, 503, 503, 503], 10, 0, False),  # answers too little
         ([200, 503, 500, 503, 503], 10, 0, False),  # fails
+        ([200, 503, LOST, 503, 503], 10, 0, False),  # hangs up
+        ([BY_DEFAULT, 503, 503, 503, 503], 10, 0, False),  # lets the default rule choose
         ([200, 503, 503, 503, 503], 10, 7, False),  # leaves clients waiting
     ],
 )
 def test_overload_holds_only_where_enough_is_answered_in_time_and_the_rest_refused(
     status: list[int], milliseconds: float, unanswered: int, holds: bool
 ) -> None:
-    judged = judge(answers(status, milliseconds, unanswered), PEAK)
+    found = answers(status, milliseconds, unanswered)
+    judged = judge(found, PEAK, len(found.status))
     assert judged.holds is holds
     detail = {"2x": {"sent": 1}, "5x": {"sent": 1}}
     assert conclude({2: judged, 5: judged}, True, detail).holds is holds
@@ -45,7 +49,7 @@ def test_overload_holds_only_where_enough_is_answered_in_time_and_the_rest_refus
 
 
 def test_what_was_never_overloaded_cannot_tell() -> None:
-    judged, half = judge(answers([200]), PEAK), judge(answers([200, 503]), PEAK)
+    judged, half = (judge(answers(status), PEAK, 100_000) for status in ([200], [200, 503]))
     assert judged.goodput == pytest.approx(5, rel=0.01)
     detail = {"2x": {"sent": 1}, "5x": {"sent": 1}}
     assert conclude({5: judged}, True, detail).holds is None
@@ -53,10 +57,21 @@ def test_what_was_never_overloaded_cannot_tell() -> None:
     assert conclude({2: judged, 5: half}, True, detail).holds is True
 
 
+def test_an_answer_that_the_log_does_not_have_is_strange() -> None:
+    found = answers([200, 503, 503, 503, 503])
+    assert judge(found, PEAK, found.count(200)).holds is True
+    assert judge(found, PEAK, found.count(200) - 1).strange == 1
+
+
+def test_the_default_rule_is_known_by_its_version() -> None:
+    assert f'"policy_version":"{UNIFORM}"'.encode() == DEFAULT_RULE
+
+
 def test_the_peak_is_the_highest_rate_that_holds() -> None:
     assert bisected(lambda rate: rate <= 300, 1000) == pytest.approx(300, abs=1000 / 2**6)
     assert bisected(lambda rate: False, 1000) == 0
     assert not fine(answers([200] * 9 + [503]))
+    assert not fine(answers([200] * 9 + [BY_DEFAULT]))
     assert not fine(answers([200], 18))
     assert fine(answers([200], 16))
 
@@ -90,8 +105,9 @@ def test_what_fails_or_refuses_more_than_a_stall_explains_is_not_flat() -> None:
 
 
 def test_a_soak_that_does_not_see_the_planted_leak_cannot_tell() -> None:
-    flat, leaky = grown(), grown(1024)
+    flat, leaky = grown(), grown(1024, handles_each=0.001)
     assert concluded(flat, leaky, 500, 60, 128).holds is True
-    assert concluded(flat, flat, 500, 60, 128).holds is None
+    for not_seen in (flat, grown(1024), grown(handles_each=0.001)):
+        assert concluded(flat, not_seen, 500, 60, 128).holds is None
     assert concluded(leaky, leaky, 500, 60, 128).holds is False
     assert concluded(flat, grown(failed=9), 500, 60, 128).holds is None
