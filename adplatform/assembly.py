@@ -126,7 +126,7 @@ def creative_agent(config: Settings, registry: Registry, documents: Documents) -
     champion = registry.champion("copy_model")
     if champion is None:
         raise InputError("copy_model", "is not converted yet", "materialize copy_model first")
-    folder = registry.path("copy_model", champion.version, verify=False)
+    folder = registry.path("copy_model", champion.version)
 
     def load() -> CreativeAgent:
         agent: CreativeAgent = _loaded_creative(str(folder), config.language_model, config.embedding_model)

@@ -235,7 +235,7 @@ def experiment_status(
 @keys.command("add")
 def keys_add(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    scope: Annotated[list[str], typer.Option(help="read, decide, ingest or admin; repeat for more.")],
+    scope: Annotated[list[str], typer.Option(help="read, decide, ingest, or admin for everything; repeat for more.")],
     days: Annotated[float | None, typer.Option(help="Days until it expires; never if not given.", min=0)] = None,
 ) -> None:
     """Make a key. Its secret is printed this once; only its hash is kept. Running servers take it within a second."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from adplatform.creative.device import device
 from adplatform.settings import REPOSITORY, Settings
 
 _PACKAGES = (
@@ -48,10 +49,11 @@ def _package(name: str, what: str | None = None) -> Finding:
 
 
 def _device() -> Finding:
-    """The device that models would use. torch is asked in this process: seconds, but the truth."""
+    """The device that models use. torch is asked in this process: seconds, but the truth."""
     import torch
 
-    name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    on = device()
+    name = f"cpu, {torch.get_num_threads()} threads" if on == "cpu" else torch.cuda.get_device_name(on)
     return Finding("device", name, True)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -26,7 +24,7 @@ from adplatform.measurement.decisions import decide
 from adplatform.measurement.hierarchical import HierarchicalLift
 from adplatform.measurement.shrinkage import fatigue_exponent
 from adplatform.state import State
-from adplatform.training import champion_of, judged, publish
+from adplatform.training import First, champion_of, judged, publish
 
 SPENT_FULLY: Final = Decimal("0.01")
 
@@ -166,14 +164,16 @@ def challenge_budget(state: State) -> Verdict:
     policy = train([_case(state, first, second, third)])
     case = _case(state, first, third, end)
 
-    def begin() -> tuple[Callable[[Path], object], dict[str, Any]]:
-        return BudgetPolicy.first().save, {"kind": "daily budgets as they are"}
+    def begin() -> First:
+        return BudgetPolicy.first().save, {"kind": "daily budgets as they are"}, ()
 
     champion = champion_of(state, "budget_policy", begin)
     incumbent = BudgetPolicy.load(state.registry.path("budget_policy", champion.version))
     found = verdict(policy, incumbent, [case], seed=state.settings.seed)
     metrics = {"risk": policy.risk, "largest_share": policy.largest_share}
-    return judged(state, found, publish(state, "budget_policy", policy.save, state.settings.seed, metrics), champion)
+    taught, later = tuple(d for d in known if d < third), tuple(d for d in known if d >= third)
+    challenger = publish(state, "budget_policy", policy.save, state.settings.seed, metrics, taught, later)
+    return judged(state, found, challenger, champion)
 
 
 def allocate_budget(state: State) -> Allocation:

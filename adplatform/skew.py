@@ -8,28 +8,39 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
 from adplatform.contracts.features import USER_FEATURES
-from adplatform.contracts.profiles import Profile
+from adplatform.contracts.profiles import Outcome, Profile
+from adplatform.contracts.serving import EventKind
 from adplatform.contracts.tables import DECISION_LOG
 from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.state import State
 from adplatform.store.decision_file import bounds, micros, reading
-from adplatform.store.profile_snapshot import ATTRIBUTES, manifest_of
+from adplatform.store.decision_rows import outcomes
+from adplatform.store.profile_snapshot import ATTRIBUTES, ProfileSnapshot, manifest_of
+from adplatform.store.profiles import Profiles
 from adplatform.store.snapshots import Snapshots
 from adplatform.targeting.request import features
 
 MOST_DECISIONS: Final = 20_000
 """Compared of a day; evenly spaced where there are more."""
+UNDER_WAY: Final = timedelta(seconds=5)
+"""What came in so shortly before a decision its worker may not have read yet."""
+Came = tuple[int, Outcome]
+"""An outcome, and when the log could tell it, in microseconds since 1970."""
 
 
 class Skew(NamedTuple):
-    """A day's decisions against the marts. ``lagged`` and ``skewed`` are those whose features differ."""
+    """A day's decisions against the marts. ``lagged``, ``unknown`` and ``skewed`` are those whose features differ."""
 
     decisions: int
     compared: int
     lagged: int
-    """Explained: the profile was of a snapshot before the day's marts, or an event came after the decision."""
+    """The profile was of a snapshot before the day's marts, or an event came after the decision; and recomputed from that
+    snapshot with what had come until then, the features are those that were served.
+    """
+    unknown: int
+    """The snapshot is no longer kept, so that they cannot be recomputed."""
     skewed: int
-    """Not explained: served and recomputed features differ although both knew the same."""
+    """Any other."""
     first: str | None
     """The first of the skewed, with the feature that differs."""
     lag: timedelta | None
@@ -43,40 +54,85 @@ def skew_of(state: State, day: date) -> Skew | None:
         return None
     rows = state.landing.read(DECISION_LOG.name, day).to_pylist()
     some = rows[:: max(1, -(-len(rows) // MOST_DECISIONS))]
-    profiles, ends, late = _profiles(state, day), _data_ends(state), _late(state, day)
-    lagged, skewed, lag = 0, [], None
+    profiles, ends, late = profiles_of(state, day), _data_ends(state), _late(state, day)
+    lag, differing = None, list[tuple[dict[str, Any], str]]()
     for row in some:
         at = row["decided_at"].astimezone(UTC)
         end = ends.get(row["profile_version"])
         if end is not None:
             lag = max(lag or timedelta(), at - datetime.combine(end, time(), UTC))
-        feature = _differs(row, at, profiles.get(row["user_id"]))
-        if feature is None:
-            continue
-        if end is None or end < day or any(came > micros(at) for came in late.get(row["user_id"], ())):
+        feature = difference(row, profiles.get(row["user_id"]))
+        if feature is not None:
+            differing.append((row, feature))
+    then = _Then(state, {row["user_id"] for row, _ in differing})
+    lagged, unknown, skewed = 0, 0, list[str]()
+    for row, feature in differing:
+        version, at = row["profile_version"], micros(row["decided_at"])
+        if version is not None and version not in ends:
+            unknown += 1
+        elif (
+            version is not None
+            and (ends[version] < day or any(came > at for came in late.get(row["user_id"], ())))
+            and then.explains(row)
+        ):
             lagged += 1
         else:
             skewed.append(f"{row['decision_id']}: {feature}")
-    return Skew(len(rows), len(some), lagged, len(skewed), skewed[0] if skewed else None, lag)
+    return Skew(len(rows), len(some), lagged, unknown, len(skewed), skewed[0] if skewed else None, lag)
 
 
-def _differs(row: dict[str, Any], at: datetime, profile: Profile | None) -> str | None:
-    """The first feature that was served otherwise than the marts have it."""
-    candidates = json.loads(row["candidates"])
+class _Then:
+    """What the log could tell of some users at any moment."""
+
+    def __init__(self, state: State, users: set[str | None]) -> None:
+        self._root, self._kept = Snapshots(state.settings.profiles), dict[str, ProfileSnapshot]()
+        self._of_user: dict[str, list[Came]] = defaultdict(list)
+        self._conversions: list[Came] = []
+        if users and state.settings.decisions.exists():
+            with reading(state.settings.decisions) as log:
+                for came, outcome in outcomes(log):
+                    if outcome.user_id in users:
+                        self._of_user[str(outcome.user_id)].append((came, outcome))
+                    if outcome.kind is EventKind.CONVERSION:
+                        self._conversions.append((came, outcome))
+
+    def explains(self, row: dict[str, Any]) -> bool:
+        """Whether the features served are those of the snapshot named and what had come until then; of what was under way
+        then, some may have been known, in the order it came in.
+        """
+        version, user, at = row["profile_version"], row["user_id"], row["decided_at"].astimezone(UTC)
+        if version not in self._kept:
+            self._kept[version] = ProfileSnapshot(self._root.path(version), version)
+        snapshot = self._kept[version]
+        profiles = Profiles.of(snapshot)
+        # Whether anybody has ever converted is known of everybody.
+        others = self._conversions if snapshot.manifest.first_conversion is None else ()
+        for came, outcome in sorted([*self._of_user[user], *others], key=lambda one: one[0]):
+            if came > micros(at):
+                break
+            if came > micros(at - UNDER_WAY) and difference(row, profiles.get(user, at)) is None:
+                return True
+            profiles.apply(outcome)
+        return difference(row, profiles.get(user, at)) is None
+
+
+def difference(row: dict[str, Any], profile: Profile | None) -> str | None:
+    """The first feature of a landed decision that was served otherwise than ``profile`` has it."""
+    candidates, at = json.loads(row["candidates"]), row["decided_at"].astimezone(UTC)
     creatives = [CreativeAttributes(creative_id=c) for c in candidates]
     anew = features(profile, row["placement"], row["position"], at, creatives)
     served, exposures = json.loads(row["context"]), json.loads(row["exposures"])
     for name, value in anew.context.items():
         if served.get(name) != value:
-            return f"{name} was {served.get(name)}, the marts have {value}"
+            return f"{name} was {served.get(name)}, recomputed it is {value}"
     for creative, was, value in zip(candidates, exposures, anew.exposures, strict=True):
         if was != value:
-            return f"exposures of {creative} were {was}, the marts have {value}"
+            return f"exposures of {creative} were {was}, recomputed it is {value}"
     return None
 
 
-def _profiles(state: State, day: date) -> dict[str, Profile]:
-    """Profiles of the day by the marts."""
+def profiles_of(state: State, day: date) -> dict[str, Profile]:
+    """Profiles of the day by the marts, by user."""
     read, columns = state.warehouse.read, ", ".join((*ATTRIBUTES, *USER_FEATURES))
     exposures: dict[str, dict[str, int]] = defaultdict(dict)
     for row in read("select * from user_creative_exposures where feature_day = ?", [day]).to_pylist():

@@ -24,19 +24,26 @@ from adplatform.targeting.bandit import LoggingPolicy, Policy, SoftmaxPolicy, lo
 from adplatform.targeting.baseline import BaseRateModel
 from adplatform.targeting.collaborative import InteractionFactors, RankingScore, ranking_score
 from adplatform.targeting.evaluation import evaluate
-from adplatform.targeting.labels import challenge
+from adplatform.targeting.labels import challenge, challenge_policy
 from adplatform.targeting.response import Response, ResponseModel, load_response
-from adplatform.targeting.verdicts import policy_verdict
 
 HELD_OUT_DAYS: Final = 3
 """Days that no challenger trains on; at the demo's size 30,000 impressions and about 900 clicks."""
 VERDICTS: Final = "verdicts"
+Days = tuple[date, ...]
+First = tuple[Callable[[Path], object], dict[str, Any], Days]
+"""How a first champion is saved, its metrics, and the days that it was trained on."""
 
 
 def examples(state: State, where: str = "true", parameters: Sequence[Any] = ()) -> pa.Table:
     """Rows of the training_examples mart, in a fixed order."""
     query = f"select * from training_examples where {where} order by event_day, impression_id"
     return state.warehouse.read(query, list(parameters))
+
+
+def days_of(table: pa.Table) -> Days:
+    """Days of examples, in order."""
+    return tuple(sorted(table["event_day"].unique().to_pylist()))
 
 
 def first_held_out(state: State) -> date:
@@ -59,9 +66,10 @@ def creatives(state: State) -> list[CreativeAttributes]:
 
 
 def publish(
-    state: State, agent: str, save: Callable[[Path], object], seed: int, metrics: dict[str, Any]
-) -> ModelVersion:
-    """Save a model into the registry under its content hash."""
+    state: State, agent: str, save: Callable[[Path], object], seed: int, metrics: dict[str, Any],
+    trained_on: Days | None = (), judged_on: Days | None = (),
+) -> ModelVersion:  # fmt: skip
+    """Save a model into the registry under its content hash, with the days that it was trained and judged on."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder))
         return state.registry.publish(
@@ -71,18 +79,18 @@ def publish(
             data_through=state.data_through,
             seed=seed,
             metrics=metrics,
+            trained_on=trained_on,
+            judged_on=judged_on,
         )
 
 
-def champion_of(
-    state: State, agent: str, first: Callable[[], tuple[Callable[[Path], object], dict[str, Any]]]
-) -> ModelVersion:
+def champion_of(state: State, agent: str, first: Callable[[], First]) -> ModelVersion:
     """The champion; where there is none yet, ``first`` makes one, and the history says that it is the first."""
     held = state.registry.champion(agent)
     if held is not None:
         return held
-    save, metrics = first()
-    version = publish(state, agent, save, 0, metrics)
+    save, metrics, days = first()
+    version = publish(state, agent, save, 0, metrics, days)
     state.registry.promote(agent, version.version, "first champion: " + str(metrics["kind"]))
     return version
 
@@ -102,8 +110,10 @@ def train_factors(state: State) -> tuple[ModelVersion, RankingScore | None]:
     cut, seed = first_held_out(state), state.settings.seed
     before, after = examples(state, "event_day < ?", [cut]), examples(state, "event_day >= ?", [cut])
     score = ranking_score(InteractionFactors.from_examples(before, seed=seed), before, after)
-    factors = InteractionFactors.from_examples(examples(state), seed=seed)
-    version = publish(state, "interaction_factors", factors.save, seed, score._asdict() if score else {})
+    known = examples(state)
+    factors = InteractionFactors.from_examples(known, seed=seed)
+    metrics = score._asdict() if score else {}
+    version = publish(state, "interaction_factors", factors.save, seed, metrics, days_of(known))
     state.registry.promote("interaction_factors", version.version, "rebuilt from all days; nothing decides on it")
     return version, score
 
@@ -113,24 +123,29 @@ def challenge_response(state: State, threads: int = 2) -> Verdict:
     cut = first_held_out(state)
     train, held_out = examples(state, "event_day < ?", [cut]), examples(state, "event_day >= ?", [cut])
 
-    def first() -> tuple[Callable[[Path], object], dict[str, Any]]:
-        return BaseRateModel.fit(train).save, {"kind": "base rate by placement and creative"}
+    def first() -> First:
+        return BaseRateModel.fit(train).save, {"kind": "base rate by placement and creative"}, days_of(train)
 
     champion = champion_of(state, "response_model", first)
     model = ResponseModel.fit(train, seed=state.settings.seed, threads=threads)
     incumbent = load_response(state.registry.path("response_model", champion.version))
     verdict = challenge(train, held_out, model, incumbent)
     metrics = {"trained_through": model.trained_through.isoformat(), **{c.rule: c.figure for c in verdict.checks}}
-    challenger = publish(state, "response_model", model.save, state.settings.seed, metrics)
+    days = days_of(train), days_of(held_out)
+    challenger = publish(state, "response_model", model.save, state.settings.seed, metrics, *days)
     return judged(state, verdict, challenger, champion)
 
 
 def serving_response(state: State) -> Response:
     """The response model that serves. Raises InputError before the first training."""
+    return _serving(state)[0]
+
+
+def _serving(state: State) -> tuple[Response, ModelVersion]:
     champion = state.registry.champion("response_model")
     if champion is None:
         raise InputError("response_model", "has no champion", "materialize response_model_champion first")
-    return load_response(state.registry.path("response_model", champion.version))
+    return load_response(state.registry.path("response_model", champion.version)), champion
 
 
 def challenge_bandit(state: State) -> tuple[Verdict, PolicyEvaluation]:
@@ -138,29 +153,30 @@ def challenge_bandit(state: State) -> tuple[Verdict, PolicyEvaluation]:
     cut = first_held_out(state)
     log = examples(state, "event_day >= ? and experiment_id is null", [cut])
     exposures = state.warehouse.read("select * from user_creative_exposures where feature_day >= ?", [cut])
-    model = _reward_model(state, cut)
+    model, days = _reward_model(state, cut)
 
-    def first() -> tuple[Callable[[Path], object], dict[str, Any]]:
-        return LoggingPolicy.fit(examples(state, "event_day < ?", [cut])).save, {
-            "kind": "the policy that wrote the log"
-        }
+    def first() -> First:
+        before = examples(state, "event_day < ?", [cut])
+        return LoggingPolicy.fit(before).save, {"kind": "the policy that wrote the log"}, days_of(before)
 
     champion = champion_of(state, "bandit_policy", first)
     incumbent: Policy = load_policy(state.registry.path("bandit_policy", champion.version))
     policy = SoftmaxPolicy(model)
     evaluation = evaluate(log, policy, incumbent, model, creatives(state), exposures)
     metrics = {"value": evaluation.values[-1].value, "gain": evaluation.difference.value}
-    challenger = publish(state, "bandit_policy", policy.save, state.settings.seed, metrics)
+    challenger = publish(state, "bandit_policy", policy.save, state.settings.seed, metrics, days, days_of(log))
     state.documents.put("policy_evaluation", "bandit_policy", evaluation)
-    return judged(state, policy_verdict(evaluation), challenger, champion), evaluation
+    verdict = challenge_policy(evaluation, examples(state), model)
+    return judged(state, verdict, challenger, champion), evaluation
 
 
-def _reward_model(state: State, cut: date) -> Response:
-    """The serving model if it has not seen the held-out days, else one trained on the days before them."""
-    serving = serving_response(state)
+def _reward_model(state: State, cut: date) -> tuple[Response, Days | None]:
+    """The serving model if it has not seen the held-out days, else one trained on the days before them; and its days."""
+    serving, record = _serving(state)
     if serving.trained_through < cut:
-        return serving
-    return ResponseModel.fit(examples(state, "event_day < ?", [cut]), seed=state.settings.seed)
+        return serving, record.trained_on
+    before = examples(state, "event_day < ?", [cut])
+    return ResponseModel.fit(before, seed=state.settings.seed), days_of(before)
 
 
 def crown(state: State, agent: str) -> Promotion:

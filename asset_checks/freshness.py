@@ -23,12 +23,14 @@ DAY_OF_MART: Final = {
     "training_examples": ("event_day", 0),
     "campaign_daily": ("budget_day", 0),
     "feature_drift": ("event_day", 0),
+    "reward_statistics_daily": ("event_day", 0),
     "user_features": ("feature_day", 1),
     "user_creative_exposures": ("feature_day", 1),
 }
 """Column of a mart's day, and by how many days it is ahead: features are as of the day after what they know.
 
-Left out: marts without a day, and experiment_daily, which has none where no experiment runs.
+Left out: marts without a day, and those whose day may rightly be empty: experiment_daily where no experiment runs, and
+drift_statistics_daily where every campaign that is on air begins or ends.
 """
 
 

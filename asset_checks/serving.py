@@ -12,6 +12,7 @@ from asset_checks.platform import state
 MOST_USERS = 20_000
 """Users compared; evenly spaced where there are more."""
 CREATIVES = 20
+COUNTED = ("decisions", "compared", "lagged", "unknown", "skewed")
 
 
 @dg.asset_check(asset=keys.USER_PROFILES, name="profiles_equal_the_marts", blocking=True)
@@ -79,22 +80,36 @@ def only_consenting_users() -> dg.AssetCheckResult:
     additional_deps=["user_features", "user_creative_exposures"],
 )
 def no_skew(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    """Features that were decided on are bit for bit those of the marts, but for what came in later, which is counted."""
+    """Features that were decided on are bit for bit those of the marts, or, where something came in later, those recomputed
+    from the snapshot with what had come until then; these are counted.
+    """
     from adplatform.skew import skew_of
 
     found = {day: skew_of(state(), date.fromisoformat(day)) for day in context.partition_keys}
     known = [skew for skew in found.values() if skew]
     missing = sorted(day for day, skew in found.items() if skew is None)
     wrong = [f"{day}: {skew.first}" for day, skew in found.items() if skew and skew.skewed]
+    gone = sum(skew.unknown for skew in known)
     lags = [skew.lag for skew in known if skew.lag is not None]
     return dg.AssetCheckResult(
-        passed=not wrong and not missing,
+        passed=not wrong and not missing and not gone,
         severity=dg.AssetCheckSeverity.ERROR if wrong else dg.AssetCheckSeverity.WARN,
         metadata={
-            **{name: sum(getattr(s, name) for s in known) for name in ("decisions", "compared", "lagged", "skewed")},
+            **{name: sum(getattr(s, name) for s in known) for name in COUNTED},
             **({"largest_profile_lag_hours": max(lags).total_seconds() / 3600} if lags else {}),
         },
-        description="; ".join([*wrong, *(f"{day}: build user_features to compare" for day in missing)]) or None,
+        description="; ".join(
+            [
+                *wrong,
+                *(f"{day}: build user_features to compare" for day in missing),
+                *(
+                    [f"{gone} differ from the marts and their snapshot is gone: raise ADPLATFORM_KEEP_SNAPSHOTS"]
+                    if gone
+                    else []
+                ),
+            ]
+        )
+        or None,
     )
 
 

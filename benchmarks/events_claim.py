@@ -1,100 +1,58 @@
-"""Claim ``events``: whoever is killed, every answered event and decision is stored, once, and lands once."""
+"""Claim ``events``: whoever is killed, every answered event and decision is stored, once, and lands once.
+
+A worker that is killed is replaced by its parent while the other goes on. Of a parent, or a group, that is killed nothing
+is tidied up: the next start must find the port free by itself, and none of the old processes may live on when it is ready.
+The landing is killed as well, between its tables. Of what was sent a share is no event and must be rejected, and kept.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
-import threading
 import time
-import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx
 import psutil
 
 from adplatform.contracts.claims import Claim
-from adplatform.decisions import land_day, library, open_days
+from adplatform.contracts.errors import AdPlatformError
 from adplatform.serve import free_port
-from adplatform.settings import Settings
-from adplatform.state import State
 from adplatform.store.decision_file import reading
-from adplatform.store.decision_rows import tables_of
+from benchmarks.events_landing import Ids, land, landed, wrong
+from benchmarks.events_sender import Sender
 from benchmarks.served import Gateway, scratch, served
 
 HOWS: Final = ("worker", "parent", "group")
-BATCH: Final = 10
-"""Events of each decision: as many as the long form has events for each of its decisions, so that both end together."""
+WORKERS: Final = "2"
 RESTART_SECONDS: Final = 10.0
-_TRANSPORT: Final = (httpx.TransportError,)
+REPLACED_SECONDS: Final = 30.0
+"""Longest wait for another worker in the place of a killed one."""
 
 
-class Sender:
-    """A client that goes on, whatever happens, and remembers what it was told.
-
-    A batch that was not answered is sent again, as a client of an idempotent endpoint does.
+@dataclass
+class Killed:
+    """What came after each kill: seconds until the next start was ready, seconds until a worker was replaced (infinite
+    where it did not come to that), and processes of the killed that lived on.
     """
 
-    def __init__(self, port: int, key: str, creatives: list[str]) -> None:
-        self.url, self.headers = f"http://127.0.0.1:{port}", {"authorization": f"Bearer {key}"}
-        self.creatives = creatives
-        self.decided: set[str] = set()
-        self.stored: set[str] = set()
-        self.sent: set[str] = set()
-        self.wrong: list[str] = []
-        self.too_late = 0
-        """Refused, for they had waited longer than their deadline where the killed were; sent again like the unanswered."""
-        self._stop = threading.Event()
-        self.thread = threading.Thread(target=self._run)
+    restarts: list[float] = field(default_factory=list)
+    replaced: list[float] = field(default_factory=list)
+    orphans: int = 0
 
-    def __enter__(self) -> Sender:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self.thread.join(60)
-
-    def _run(self) -> None:
-        with httpx.Client(base_url=self.url, headers=self.headers, timeout=5) as client:
-            while not self._stop.is_set():
-                made = self._told(client, "/v1/decide", {"candidates": self.creatives[:3]})
-                if made is None:
-                    continue
-                self.decided.add(made["decision_id"])
-                now = datetime.now(UTC).isoformat()
-                common = {"kind": "click", "decision_id": made["decision_id"], "occurred_at": now}
-                batch = [{"event_id": uuid.uuid4().hex, **common} for _ in range(BATCH)]
-                ids = {str(e["event_id"]) for e in batch}
-                self.sent |= ids
-                report = None
-                while report is None and not self._stop.is_set():
-                    report = self._told(client, "/v1/events", {"events": batch})
-                if report is None:
-                    continue
-                if report["accepted"] + report["duplicates"] + len(report["rejected"]) != len(batch):
-                    self.wrong.append(str(report))
-                self.stored |= ids
-
-    def _told(self, client: httpx.Client, path: str, body: object) -> dict[str, Any] | None:
-        """The answer; None where there was none, so that nothing was promised."""
-        try:
-            answer = client.post(path, json=body)
-        except _TRANSPORT:
-            time.sleep(0.02)
-            return None
-        if answer.status_code == 503 and answer.json()["error"] == "too_late":
-            self.too_late += 1
-            time.sleep(0.02)
-            return None
-        if answer.status_code != 200:
-            self.wrong.append(f"{answer.status_code} {answer.text[:200]}")
-            return None
-        found: dict[str, Any] = answer.json()
-        return found
+    @property
+    def well(self) -> bool:
+        """Whether all was as promised."""
+        return (
+            max(self.restarts, default=0.0) <= RESTART_SECONDS
+            and math.isfinite(sum(self.replaced))
+            and not self.orphans
+        )
 
 
 def run(
@@ -102,80 +60,108 @@ def run(
     progress: Callable[[float], None] | None = None, source: Path | None = None,
 ) -> Claim:  # fmt: skip
     """Kill a worker, the parent or the whole group ``kills`` times while events come, then compare what was told with
-    what is stored and with what lands, the landing being cut off once as well. ``figure``: events or decisions lost."""
-    rng, port, restarts = random.Random(seed), free_port(), list[float]()
+    what is stored and with what lands. ``figure``: what was lost, doubled, made up, or answered wrong.
+    """
+    rng, port, killed = random.Random(seed), free_port(), Killed()
     with scratch(source) as (home, key):
-        with served(home, key, port, ADPLATFORM_WORKERS="2") as gateway:
-            creatives = gateway.creatives
-        with Sender(port, key, creatives) as sender:
-            number = 0
-            while number < kills or len(sender.stored) < events or len(sender.decided) < decisions:
-                began = time.monotonic()
-                with served(home, key, port, ADPLATFORM_WORKERS="2") as gateway:
-                    restarts.append(time.monotonic() - began)
-                    _some(sender, events * (number + 1) // kills)
+        before = landed(home)
+        with ExitStack() as started:
+            gateway = started.enter_context(served(home, key, port, ADPLATFORM_WORKERS=WORKERS))
+            with Sender(port, key, gateway.creatives, gateway.users(True)) as sender:
+                for number in range(kills):
+                    _until(sender, events * (number + 1) // (kills + 1))
                     time.sleep(rng.uniform(0.0, 0.3))
-                    if number < kills:
-                        kill(gateway, HOWS[number % len(HOWS)], rng)
-                number += 1
-                if progress:
-                    progress(min(1.0, number / kills))
-        return conclude(home, sender, kills, restarts)
+                    how = HOWS[number % len(HOWS)]
+                    if how == "worker":
+                        killed.replaced.append(kill_worker(gateway, rng))
+                    else:
+                        gateway = kill_parent(gateway, how, killed, lambda: started.enter_context(
+                            served(home, key, port, ADPLATFORM_WORKERS=WORKERS)))  # fmt: skip
+                    if progress:
+                        progress((number + 1) / kills)
+                _until(sender, events, decisions, 600.0)
+        return conclude(home, sender, killed, kills, before)
 
 
-def _some(sender: Sender, many: int, seconds: float = 60.0) -> None:
+def _until(sender: Sender, events: int, decisions: int = 0, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
-    while len(sender.stored) < many and time.monotonic() < deadline:
+    while (len(sender.stored) < events or len(sender.decided) < decisions) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def kill(gateway: Gateway, how: str, rng: random.Random) -> None:
-    """SIGKILL one worker, the parent alone, or the process group."""
-    workers = psutil.Process(gateway.process.pid).children(recursive=True)
-    if how == "worker":
-        rng.choice([w for w in workers if "worker" in " ".join(w.cmdline())]).kill()
-        time.sleep(0.5)
-    elif how == "parent":
-        os.kill(gateway.process.pid, signal.SIGKILL)
-    else:
-        os.killpg(gateway.process.pid, signal.SIGKILL)
+def kill_worker(gateway: Gateway, rng: random.Random) -> float:
+    """SIGKILL one worker; seconds until another is in its place."""
+    before = _workers(gateway)
+    killed, began = rng.choice(before), time.monotonic()
+    killed.kill()
+    while (seconds := time.monotonic() - began) < REPLACED_SECONDS:
+        now = _workers(gateway)
+        if killed not in now and len(now) >= len(before):
+            return seconds
+        time.sleep(0.05)
+    return math.inf
 
 
-def conclude(home: Path, sender: Sender, kills: int, restarts: list[float]) -> Claim:
-    """The claim of what a sender was told and what the home holds."""
+def kill_parent(gateway: Gateway, how: str, killed: Killed, start: Callable[[], Gateway]) -> Gateway:
+    """SIGKILL the parent alone, or the process group; the gateway that was started right after it."""
+    old = psutil.Process(gateway.process.pid).children(recursive=True)
+    began = time.monotonic()
+    (os.kill if how == "parent" else os.killpg)(gateway.process.pid, signal.SIGKILL)
+    try:
+        again = start()
+        killed.restarts.append(time.monotonic() - began)
+        killed.orphans += sum(_alive(process) for process in old)
+    except AdPlatformError:
+        killed.restarts.append(math.inf)
+        killed.orphans += sum(_alive(process) for process in old)
+        with suppress(ProcessLookupError):
+            os.killpg(gateway.process.pid, signal.SIGKILL)
+        again = start()
+    return again
+
+
+def _workers(gateway: Gateway) -> list[psutil.Process]:
+    found = psutil.Process(gateway.process.pid).children(recursive=True)
+    return [process for process in found if "worker" in _command(process)]
+
+
+def _alive(process: psutil.Process) -> bool:
+    return bool(_command(process))
+
+
+def _command(process: psutil.Process) -> str:
+    """Its command line; empty where it has ended, reaped or not."""
+    try:
+        return " ".join(process.cmdline()) if process.is_running() else ""
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
+def conclude(home: Path, sender: Sender, killed: Killed, kills: int, before: Ids) -> Claim:
+    """The claim of what a sender was told and what the home holds; ``before``: what had landed of earlier days."""
     with reading(home / "online" / "decisions.sqlite") as log:
         decided = {row[0] for row in log.execute("select decision_id from decisions")}
         events = [row[0] for row in log.execute("select event_id from events")]
-        rejected = log.execute("select count(*) from rejected").fetchone()[0]
-    lost = len(sender.decided - decided) + len(sender.stored - set(events))
-    strange = len(set(events) - sender.sent)
+        rejected = {row[0] for row in log.execute("select event_id from rejected")}
+    lost = len(sender.decided - decided) + len(sender.stored - set(events)) + len(sender.rejected - rejected)
+    strange = len(set(events) - sender.sent) + len(rejected - sender.spoiled)
     twice = len(events) - len(set(events))
-    landed = _land(home)
-    missed = len(set(events) ^ set(landed)) + len(landed) - len(set(landed))
-    figure = lost + strange + twice + missed + len(sender.wrong)
+    cut = land(home)
+    missed = wrong(home, before)
+    figure = lost + strange + twice + sum(missed.values()) + len(sender.wrong) + killed.orphans
     return Claim(
         name="events",
-        claim="what was answered is stored once and lands once, whoever is killed; a restart takes the port within 10 s",
+        claim="what was answered is stored once and lands once, whoever is killed; a killed worker is replaced, of a killed "
+        "parent nothing lives on, a restart takes the port within 10 s",
         figure=float(figure),
-        holds=figure == 0 and rejected == 0 and max(restarts) <= RESTART_SECONDS and len(sender.stored) > 0,
+        holds=figure == 0 and killed.well and cut > 0 and bool(sender.stored and sender.rejected),
         n=len(sender.stored),
         detail={
-            "decisions": len(sender.decided), "kills": kills, "lost": lost, "stored_twice": twice, "never_sent": strange,
-            "not_landed_once": missed, "wrong_answers": sender.wrong[:5],
-            "too_late": sender.too_late, "slowest_start_seconds": round(max(restarts), 2),
+            "decisions": len(sender.decided), "rejected": len(sender.rejected), "kills": kills, "lost": lost,
+            "stored_twice": twice, "never_sent": strange, "not_landed_once": missed, "landings_cut_off": cut,
+            "wrong_answers": sender.wrong[:5], "too_late": sender.too_late, "orphans": killed.orphans,
+            "slowest_start_seconds": round(max(killed.restarts, default=0.0), 2),
+            "slowest_replacement_seconds": round(max(killed.replaced, default=0.0), 2),
             "unanswered_but_stored": len(set(events) - sender.stored),
         },
     )  # fmt: skip
-
-
-def _land(home: Path) -> list[str]:
-    """Ids of the clicks that have landed, after a landing that was cut off in the middle and one that was not."""
-    state = State(Settings(home=home))
-    before = set(state.landing.read("clicks")["click_id"].to_pylist())
-    for day in open_days(state):  # as a landing does that is killed after two of its tables
-        for name, rows in list(tables_of(state.settings.decisions, day, library(state)).items())[:2]:
-            if rows.num_rows:
-                state.landing.ingest_table(name, rows)
-    for day in open_days(state):
-        land_day(state, day)
-    return [c for c in state.landing.read("clicks")["click_id"].to_pylist() if c not in before]

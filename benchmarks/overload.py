@@ -57,7 +57,7 @@ def run(seconds: float = 10.0, progress: Callable[[float], None] | None = None, 
             before = on.recorded()
             answers = on.open(port, requests, seconds, factor * peak)
             found[factor] = judge(answers, peak, on.recorded() - before)
-            after = back_to_normal(on, port, requests, peak / 2)
+            after = back_to_normal(on, port, requests, peak / 2, answers)
             normal = normal and after is not None
             detail[f"{factor}x"] = told(answers, found[factor], after)
             if progress:
@@ -77,13 +77,16 @@ def judge(answers: Answers, peak: float, recorded: int) -> Judged:
     return Judged(in_time / seconds / peak, late, strange + max(0, answered - recorded))
 
 
-def back_to_normal(on: Stand, port: int, requests: list[bytes], rate: float) -> float | None:
-    """Seconds until nothing is refused and 99 % are in time again, at half of the peak; None if not in time."""
-    began = time.monotonic()
-    while time.monotonic() < began + NORMAL_SECONDS:
-        now = time.monotonic() - began
-        if fine(on.open(port, requests, 1.0, max(1.0, rate))):
-            return now
+def back_to_normal(on: Stand, port: int, requests: list[bytes], rate: float, overload: Answers) -> float | None:
+    """Seconds from when the last request of ``overload`` was due until a second begins in which nothing is refused and 99 %
+    are in time again, at half of the peak; None if not in time.
+    """
+    last = overload.start + float(overload.due.max(initial=0.0))
+    while time.perf_counter() < last + NORMAL_SECONDS:
+        probe = on.open(port, requests, 1.0, max(1.0, rate))
+        if fine(probe):
+            after = probe.start - last
+            return after if after <= NORMAL_SECONDS else None
     return None
 
 

@@ -2,8 +2,9 @@
 
 Each world is a small market. Its champion was trained on clean days and has won its place; then one day's labels are
 flipped (5, 20 or 100 % of them, features that count clicks included), once among the days that the challenger learns
-from and once among those that it is judged on. No range test stands before the gate. The twin: with clean labels the
-same gate lets the first trained model take the base rate's place.
+from and once among those that it is judged on; and once among those that a policy is valued on. No range test stands before
+the gate. The twins: with clean labels the same gate lets the first trained model take the base rate's place in every world,
+and in some the policy that chooses by it take the place of the one that wrote the log.
 """
 
 from __future__ import annotations
@@ -18,23 +19,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adplatform.contracts.claims import Claim
-from adplatform.contracts.promotion import Promotion, Verdict
+from adplatform.contracts.promotion import Verdict
 from adplatform.promotion import promote
 from adplatform.simulator import Faults, Market, MarketConfig
 from adplatform.store.registry import Registry
+from adplatform.targeting.bandit import LoggingPolicy, Policy, SoftmaxPolicy
 from adplatform.targeting.baseline import BaseRateModel
+from adplatform.targeting.evaluation import evaluate
 from adplatform.targeting.features import chronological_split
-from adplatform.targeting.labels import challenge
+from adplatform.targeting.labels import challenge, challenge_policy
 from adplatform.targeting.response import Response, ResponseModel
-from adplatform.targeting.verdicts import response_verdict
 from adplatform.training import HELD_OUT_DAYS
 from benchmarks import examples as ex
 
 SHARES: Final = (0.05, 0.2, 1.0)
 CHAMPION_DAYS: Final = 8
 """The champion knows the first of them; the flipped day comes after."""
-PLACES: Final = {"trained on": 9, "judged on": 12}
-AGENT: Final = "response_model"
+TRAINED_ON, JUDGED_ON, VALUED_ON = "trained on", "judged on", "policy valued on"
+PLACES: Final = {TRAINED_ON: 9, JUDGED_ON: 12, VALUED_ON: 12}
 
 
 class Judged(NamedTuple):
@@ -51,40 +53,53 @@ class Judged(NamedTuple):
     reason: str
 
 
+class World(NamedTuple):
+    """Every poisoned challenger of one market, and whether the clean model and the clean policy were let in."""
+
+    poisoned: list[Judged]
+    model_let_in: bool
+    policy_let_in: bool
+
+
 class Court:
-    """A registry of one agent."""
+    """A registry with the champions of the moment."""
 
     def __init__(self, root: Path) -> None:
-        self.registry = Registry(root)
+        self.registry, self.versions = Registry(root), dict[str, str]()
 
-    def publish(self, model: Response) -> str:
-        """The model's version in the registry."""
+    def crown(self, agent: str, subject: Response | Policy) -> None:
+        """Make it the champion."""
+        self.versions[agent] = self._publish(agent, subject)
+        self.registry.promote(agent, self.versions[agent], "trained on clean days")
+
+    def judge(self, verdict: Verdict, challenger: Response | Policy) -> tuple[bool, str]:
+        """Put the verdict before the gate: whether the challenger serves then, and why. The champion is put back."""
+        agent, champion = verdict.agent, self.versions[verdict.agent]
+        named = verdict.model_copy(update={"challenger": self._publish(agent, challenger), "champion": champion})
+        reason = promote(self.registry, named).reason
+        serving = self.registry.champion(agent)
+        self.registry.promote(agent, champion, "for the next trial")
+        return serving is None or serving.version != champion, reason
+
+    def _publish(self, agent: str, subject: Response | Policy) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            model.save(Path(folder))
-            return self.registry.publish(AGENT, Path(folder), data_version="simulated").version
-
-    def judge(self, verdict: Verdict, challenger: Response, champion: str) -> Promotion:
-        """Put the verdict before the gate."""
-        named = verdict.model_copy(update={"challenger": self.publish(challenger), "champion": champion})
-        return promote(self.registry, named)
+            subject.save(Path(folder))
+            return self.registry.publish(agent, Path(folder), data_version="simulated").version
 
 
 def run(seeds: Sequence[int], impressions: int = 150_000, progress: Callable[[float], None] | None = None) -> Claim:
     """One world for each seed. ``figure``: poisoned challengers let in; ``n``: poisoned challengers."""
-    judged: list[Judged] = []
-    clean: list[bool] = []
+    worlds: list[World] = []
     for number, seed in enumerate(seeds):
         with tempfile.TemporaryDirectory(prefix="adplatform-poison-") as folder:
-            poisoned, let_in = world(seed, impressions, Court(Path(folder)))
-        judged += poisoned
-        clean.append(let_in)
+            worlds.append(world(seed, impressions, Court(Path(folder))))
         if progress:
             progress((number + 1) / len(seeds))
-    return conclude(judged, clean)
+    return conclude(worlds)
 
 
-def world(seed: int, impressions: int, court: Court) -> tuple[list[Judged], bool]:
-    """Every poisoned challenger of one market, and whether the clean one took the first champion's place."""
+def world(seed: int, impressions: int, court: Court) -> World:
+    """All trials of one market."""
     config = MarketConfig.at_scale("tiny", seed=seed, impressions=impressions)
     market = Market(config)
     clean = _examples(market, Faults())
@@ -92,25 +107,36 @@ def world(seed: int, impressions: int, court: Court) -> tuple[list[Judged], bool
         pc.less(clean["event_day"], pa.scalar(config.first_day + timedelta(days=CHAMPION_DAYS), pa.date32()))
     )
     first, champion = BaseRateModel.fit(early), ResponseModel.fit(early, seed=seed, threads=1)
-    version = court.publish(first)
-    court.registry.promote(AGENT, version, "first champion")
-    _, later = chronological_split(clean, HELD_OUT_DAYS)
-    let_in = court.judge(challenge(early, later, champion, first), champion, version).promoted
-    version = court.publish(champion)
-    court.registry.promote(AGENT, version, "trained on clean days")
+    logging, policy = LoggingPolicy.fit(early), SoftmaxPolicy(champion)
+    before, later = chronological_split(clean, HELD_OUT_DAYS)
+    court.crown("response_model", first)
+    court.crown("bandit_policy", logging)
+    model_let_in, _ = court.judge(challenge(early, later, champion, first), champion)
+
+    def valued(train: pa.Table, held_out: pa.Table) -> Verdict:
+        both = pa.concat_tables([train, held_out])
+        log = held_out.filter(pc.is_null(held_out["experiment_id"]))
+        exposures = ex.user_creative_exposures(both)
+        found = evaluate(log, policy, logging, champion, ex.creative_attributes(market), exposures)
+        return challenge_policy(found, both, champion)
+
+    policy_let_in, _ = court.judge(valued(before, later), policy)
+    court.crown("response_model", champion)
     found = []
     for share in SHARES:
         for place, day in PLACES.items():
             on = config.first_day + timedelta(days=day)
             train, held_out = chronological_split(_examples(market, Faults(flipped_labels=(on, share))), HELD_OUT_DAYS)
-            challenger = ResponseModel.fit(train, seed=seed, threads=1)
-            end = court.judge(challenge(train, held_out, challenger, champion), challenger, version)
-            bare = response_verdict(held_out, challenger, champion).passed
-            stayed = court.registry.champion(AGENT)
-            kept = stayed is not None and stayed.version == version
-            found.append(Judged(seed, share, place, not kept, on.isoformat() in end.reason, bare, end.reason))
-            court.registry.promote(AGENT, version, "for the next trial")
-    return found, let_in
+            if place == VALUED_ON:
+                challenger: Response | Policy = policy
+                verdict = valued(train, held_out)
+            else:
+                challenger = model = ResponseModel.fit(train, seed=seed, threads=1)
+                verdict = challenge(train, held_out, model, champion)
+            let_in, reason = court.judge(verdict, challenger)
+            bare = all(check.passed for check in verdict.checks[:-1])
+            found.append(Judged(seed, share, place, let_in, on.isoformat() in reason, bare, reason))
+    return World(found, model_let_in, policy_let_in)
 
 
 def _examples(market: Market, faults: Faults) -> pa.Table:
@@ -120,9 +146,11 @@ def _examples(market: Market, faults: Faults) -> pa.Table:
     return ex.training_examples(market, (shown, clicks, conversions))
 
 
-def conclude(judged: Sequence[Judged], clean: Sequence[bool]) -> Claim:
-    """The claim: none let in, each reason names the day, and the clean challenger of every world is let in."""
+def conclude(worlds: Sequence[World]) -> Claim:
+    """The claim: none let in, each reason names the day, the clean model of every world is let in and some clean policy."""
+    judged = [j for w in worlds for j in w.poisoned]
     let_in = [j for j in judged if j.promoted]
+    models, policies = sum(w.model_let_in for w in worlds), sum(w.policy_let_in for w in worlds)
     rows: list[dict[str, Any]] = []
     for share in SHARES:
         for place in PLACES:
@@ -132,17 +160,19 @@ def conclude(judged: Sequence[Judged], clean: Sequence[bool]) -> Claim:
                 "day_named": sum(j.named for j in own), "let_in_without_label_check": sum(j.without_label_check for j in own),
                 "reason": own[0].reason if own else "",
             })  # fmt: skip
+    kept = bool(judged) and not let_in and all(j.named for j in judged)
     return Claim(
         name="poison",
-        claim="with 5, 20 or 100 % of a day's labels flipped the champion stays and the verdict names the day; with clean "
-        "labels the challenger gets in",
+        claim="with 5, 20 or 100 % of a day's labels flipped the champion, model or policy, stays and the verdict names the "
+        "day; with clean labels the challenger gets in",
         figure=float(len(let_in)),
-        holds=bool(judged) and not let_in and all(j.named for j in judged) and all(clean),
+        holds=kept and models == len(worlds) and policies > 0,
         n=len(judged),
         detail={
             "figure": "poisoned challengers let in",
             "cells": rows,
-            "clean_let_in": sum(clean),
-            "worlds": len(clean),
+            "clean_models_let_in": models,
+            "clean_policies_let_in": policies,
+            "worlds": len(worlds),
         },
     )

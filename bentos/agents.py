@@ -17,16 +17,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adplatform.contracts.alerts import AlertKind, artefact_refused
-from adplatform.contracts.base import Message
+from adplatform.contracts.creative import CopySource, CreativeSet
 from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.measurement import ExperimentDecision, PerformanceReport
+from adplatform.contracts.serving import AgentVersion
+from adplatform.contracts.targeting import SegmentRanking
 from adplatform.inputs import AgentInputs, published
 from adplatform.serve import end_with_parent
 from adplatform.settings import Settings, settings
 from adplatform.store.alerts import AlertBook
-from bentos.http import Refused, documented, handle_refusals, json_answer, parse
+from bentos.http import Refused, documented, json_answer, new_app, parse
+from bentos.metrics import answered
 from bentos.middleware import freeze, guard
 
 T = TypeVar("T")
+AgentAnswer = CreativeSet | SegmentRanking | PerformanceReport | ExperimentDecision
 POLL_SECONDS: Final = 0.5
 _log = logging.getLogger(__name__)
 
@@ -38,7 +43,7 @@ class Route(NamedTuple):
     asked: type[BaseModel]
     answered: type[BaseModel]
     summary: str
-    answer: Callable[[Any], BaseModel]
+    answer: Callable[[Any], AgentAnswer]
 
 
 class Held(Generic[T]):
@@ -121,31 +126,24 @@ class AgentService:
         self._stop.set()
 
 
-class Version(Message):
-    """The model that would answer now."""
-
-    version: str
-
-
-def agent_app(title: str, routes: list[Route], version: Callable[[], str]) -> FastAPI:
+def agent_app(agent: str, routes: list[Route], version: Callable[[], str]) -> FastAPI:
     """The app of an agent's service."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    handle_refusals(app)
+    app = new_app(f"adplatform {agent}")
     for route in routes:
-        _add(app, route)
+        _add(app, agent, route)
 
-    @app.get("/v1/version", **documented(None, Version, "The model that would answer now."))
+    @app.get("/v1/version", **documented(None, AgentVersion, "The model that would answer now."))
     async def present() -> Response:
         found = await called(lambda _: version(), None)
-        return json_answer(Version(version=found).model_dump_json().encode())
+        return json_answer(AgentVersion(version=found).model_dump_json().encode())
 
     return app
 
 
-def _add(app: FastAPI, route: Route) -> None:
+def _add(app: FastAPI, agent: str, route: Route) -> None:
     async def answer(request: Request) -> Response:
         asked = parse(route.asked, await request.body())
-        return json_answer((await called(route.answer, asked)).model_dump_json().encode())
+        return told(agent, await called(route.answer, asked))
 
     app.post(route.path, name=route.path, **documented(route.asked, route.answered, route.summary))(answer)
 
@@ -161,6 +159,14 @@ async def called(work: Callable[[Any], T], asked: Any, threads: Executor | None 
         raise Refused(422, "invalid", str(error)) from error
     except AdPlatformError as error:
         raise Refused(503, "unavailable", str(error), retry=True) from error
+
+
+def told(agent: str, made: AgentAnswer) -> Response:
+    """What an agent answers, counted by what made it: a model, the rules of an experiment, or templates alone."""
+    version = made.lift.method if isinstance(made, ExperimentDecision) else made.model_version
+    alone = isinstance(made, CreativeSet) and made.template_share == 1
+    answered(agent, version, CopySource.TEMPLATE.value if alone else None)
+    return json_answer(made.model_dump_json().encode())
 
 
 def guard_agent(service: Any) -> None:

@@ -29,6 +29,7 @@ REFUSALS: Final = {
     415: "The body is not declared as JSON.",
     422: "A field is wrong; the detail names it.",
     429: "More requests than this key may send in a second.",
+    500: "The request was in order and the service failed.",
     503: "Overloaded, past the deadline, or what answers is not available; try again after Retry-After seconds.",
 }
 
@@ -41,8 +42,18 @@ class Refused(Exception):
         super().__init__(detail)
 
 
-def handle_refusals(app: FastAPI) -> None:
-    """Answer Refused as a Problem."""
+def new_app(title: str) -> FastAPI:
+    """An app without routes that answers Refused as a Problem, and whose page says that every operation wants a key."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    described = app.openapi
+
+    def page() -> dict[str, Any]:
+        found = described()
+        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        found["security"] = [{"key": []}]
+        return found
+
+    app.openapi = page  # type: ignore[method-assign]
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
@@ -57,6 +68,8 @@ def handle_refusals(app: FastAPI) -> None:
         answer = problem(request.scope, error.status_code, "no_route", f"path: {error.detail}; see /docs.json")
         answer.headers.update(error.headers or {})
         return answer
+
+    return app
 
 
 def parse(kind: type[M], body: bytes, strict: bool = True) -> M:
@@ -78,11 +91,8 @@ def json_answer(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def documented(asked: type[BaseModel] | None, answered: type[BaseModel], summary: str, **items: Any) -> dict[str, Any]:
-    """Arguments of a route that reads its body itself, so that its page says what it takes and every answer it gives.
-
-    ``items``: what the items of a property should be. Each is judged for itself, so anything else is taken too.
-    """
+def documented(asked: type[BaseModel] | None, answered: type[BaseModel], summary: str) -> dict[str, Any]:
+    """Arguments of a route that reads its body itself, so that its page says what it takes and every answer it gives."""
     found: dict[str, Any] = {
         "summary": summary,
         "responses": {
@@ -91,10 +101,7 @@ def documented(asked: type[BaseModel] | None, answered: type[BaseModel], summary
         },
     }
     if asked is not None:
-        schema = schema_of(asked)
-        for name, item in items.items():
-            schema["properties"][name]["items"] = {"anyOf": [schema_of(item), {}]}
-        content = {"application/json": {"schema": schema}}
+        content = {"application/json": {"schema": schema_of(asked)}}
         found["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
     return found
 
@@ -107,7 +114,8 @@ def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
     def whole(part: Any) -> Any:
         if isinstance(part, dict):
             name = part.get("$ref", "").removeprefix("#/$defs/")
-            return whole(definitions[name]) if name else {k: whole(v) for k, v in part.items()}
+            found = {k: whole(v) for k, v in part.items() if k != "$ref"}
+            return whole(definitions[name]) | found if name else found
         return [whole(p) for p in part] if isinstance(part, list) else part
 
     found: dict[str, Any] = whole(schema)

@@ -62,7 +62,7 @@ def instruments() -> Instruments:
             buckets=BUCKETS,
         ),
         prometheus.Counter(
-            "adplatform_answers", "Answers of agents; fallback names the rule that stood in, or none.",
+            "adplatform_answers", "Answers of agents, each where it is made; fallback names the rule that stood in, or none.",
             ["agent", "policy_version", "fallback"],
         ),
         prometheus.Counter(

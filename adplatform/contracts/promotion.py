@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adplatform.contracts.base import Identifier, Message
+from adplatform.contracts.base import Day, Identifier, Message
 
 
 class ModelVersion(Message):
@@ -18,6 +18,10 @@ class ModelVersion(Message):
     data_through: str | None = None
     seed: int = 0
     metrics: dict[str, Any] = {}
+    trained_on: tuple[Day, ...] | None = None
+    """Days of the examples that it was fitted to; None where the record does not tell: an earlier build's did not."""
+    judged_on: tuple[Day, ...] | None = None
+    """Days of the held-out examples that its verdict was computed on; likewise."""
 
 
 class Check(Message):

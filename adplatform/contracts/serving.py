@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -102,8 +102,8 @@ class Event(Message):
 class EventBatch(Message):
     """Events in any order. Each is judged for itself: see ``EventReport``."""
 
-    events: Annotated[tuple[dict[str, object], ...], Field(min_length=1, max_length=MOST_EVENTS)]
-    """``Event`` messages; one that is not valid is rejected alone."""
+    events: Annotated[tuple[Event | Any, ...], Field(min_length=1, max_length=MOST_EVENTS)]
+    """One that is no valid ``Event`` is rejected alone."""
 
 
 class Rejection(Message):
@@ -150,3 +150,9 @@ class CreativeProgress(Message):
     """Briefs since the service started, those whose texts were kept from before included."""
     longest_seconds: Annotated[float, Field(ge=0)]
     """Of those, from the beginning of its writing to its end."""
+
+
+class AgentVersion(Message):
+    """The model with which an agent's service would answer now."""
+
+    version: str

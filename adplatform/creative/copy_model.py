@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adplatform.creative.device import device
 from adplatform.creative.vocabulary import TokenTable
 from adplatform.creative.weights import PACKAGED, content_hash, convert_packaged, resolve
 
@@ -27,7 +28,7 @@ class Sample:
 
 @dataclass
 class CopyModel:
-    """A causal language model and its tokenizer, in float32 on the CPU, loaded once."""
+    """A causal language model and its tokenizer, in float32, loaded once."""
 
     model: Any
     tokenizer: Any
@@ -51,7 +52,7 @@ class CopyModel:
 
         model = AutoModelForCausalLM.from_pretrained(place, local_files_only=local, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-        return cls(model.eval(), tokenizer, content_hash(place))
+        return cls(model.eval().to(device()), tokenizer, content_hash(place))
 
     def __post_init__(self) -> None:
         self.table = TokenTable.of(self.tokenizer)
@@ -63,7 +64,7 @@ class CopyModel:
         """Sample ``each`` continuations of every prompt up to a newline, in one batch.
 
         The prompts are read once and their cache is repeated, which saves (each - 1) / each of the prefill. The draw
-        depends on ``seed`` alone (own generator), so the same seed, version and thread count give the same texts.
+        depends on ``seed`` alone (own generator), so the same seed, version, device and thread count give the same texts.
         """
         with self._lock:
             return _Sampling(self, each, seed, allowed, most_tokens, temperature, top_p).run(list(prompts))
@@ -85,11 +86,12 @@ class _Sampling:
         import torch
 
         tokenizer, model = self.owner.tokenizer, self.owner.model
+        on = model.device
         ids = [tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
         longest = max(len(row) for row in ids)
-        padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids])
-        generator = torch.Generator().manual_seed(self.seed)
+        padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids], device=on)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=on)
+        generator = torch.Generator(on).manual_seed(self.seed)
         with torch.inference_mode():
             positions = (mask.cumsum(-1) - 1).clamp(min=0)
             out = model(input_ids=padded, attention_mask=mask, position_ids=positions, use_cache=True)
@@ -119,13 +121,13 @@ class _Sampling:
             if not keep:
                 break
             if len(keep) < len(live):
-                index = torch.tensor(keep)
+                index = torch.tensor(keep, device=mask.device)
                 cache.batch_select_indices(index)
                 mask, chosen, live = mask[index], [chosen[i] for i in keep], [live[i] for i in keep]
-            mask = torch.cat([mask, torch.ones(len(live), 1, dtype=mask.dtype)], 1)
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
             positions = (mask.sum(-1, keepdim=True) - 1).clamp(min=0)
             step = self.owner.model(
-                input_ids=torch.tensor(chosen)[:, None], attention_mask=mask, position_ids=positions,
+                input_ids=torch.tensor(chosen, device=mask.device)[:, None], attention_mask=mask, position_ids=positions,
                 cache=cache, use_cache=True,
             )  # fmt: skip
             logits = step.logits[:, -1]
@@ -143,7 +145,7 @@ class _Sampling:
         if self.allowed is not None:
             blocked = torch.full_like(scaled, float("-inf"))
             for row, text in enumerate(texts):
-                ids = torch.tensor(self.allowed(text) or sorted(self.owner.table.ends))
+                ids = torch.tensor(self.allowed(text) or sorted(self.owner.table.ends), device=scaled.device)
                 blocked[row, ids] = scaled[row, ids]
             scaled = blocked
         values, order = torch.softmax(scaled, -1).topk(min(200, scaled.shape[-1]), -1)

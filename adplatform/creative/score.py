@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adplatform.contracts.brief import Brief, Tone
+from adplatform.creative.device import device
 from adplatform.creative.text import examples, words
 from adplatform.creative.weights import PACKAGED, content_hash, packaged_embedder, resolve
 
@@ -36,7 +37,8 @@ class Embedder:
 
         place, local = (str(packaged_embedder()), True) if source == PACKAGED else resolve(source, packaged_embedder())
         model = AutoModel.from_pretrained(place, local_files_only=local)
-        return cls(model.eval(), AutoTokenizer.from_pretrained(place, local_files_only=local), content_hash(place))
+        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
+        return cls(model.eval().to(device()), tokenizer, content_hash(place))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, shape (len(texts), dimension); the dot product of two is their cosine."""
@@ -55,10 +57,11 @@ class Embedder:
 
         with torch.inference_mode():
             batch = self.tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+            batch = batch.to(self.model.device)
             hidden = self.model(**batch).last_hidden_state
             mask = batch["attention_mask"][..., None].to(hidden.dtype)
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
-            return np.asarray(torch.nn.functional.normalize(mean, dim=1).numpy(), dtype=np.float32)
+            return np.asarray(torch.nn.functional.normalize(mean, dim=1).cpu().numpy(), dtype=np.float32)
 
 
 def brief_text(brief: Brief) -> str:

@@ -82,30 +82,32 @@ class DecisionLog:
         """
 
         def work(connection: sqlite3.Connection) -> bytes:
-            assert key
-            earlier = kept_answer(connection, key)
-            if earlier is not None:
-                return earlier
             insert_decisions(connection, [new])
-            keep_answer(connection, key, new.answer, new.decided_at)
             return new.answer
 
-        return self._submit(work if key else new)
+        return self._submit(new) if key is None else self.once(key, work, new.decided_at)
 
     def accept(self, events: Sequence[Judged], received_at: datetime) -> Future[Accepted]:
         """Store a batch. Raises, in the future, Unwritable on a full disk; nothing of the batch is kept then."""
         return self._submit(lambda connection: accept_events(connection, events, micros(received_at)))
 
-    def once(self, key: Idempotency, answer: bytes, at: datetime) -> Future[bytes]:
-        """Keep an answer under its key, or give the one that is kept. For changes that leave nothing else here."""
+    def once(
+        self, key: Idempotency | None, change: Callable[[sqlite3.Connection], bytes], at: datetime
+    ) -> Future[bytes]:
+        """The answer that ``change`` makes, kept under its key in the change's own transaction; where one is kept already
+        that is given, and nothing is changed. The future raises KeyConflict where the key came with another body.
+        """
 
         def work(connection: sqlite3.Connection) -> bytes:
+            assert key
             earlier = kept_answer(connection, key)
-            if earlier is None:
-                keep_answer(connection, key, answer, at)
-            return answer if earlier is None else earlier
+            if earlier is not None:
+                return earlier
+            answer = change(connection)
+            keep_answer(connection, key, answer, at)
+            return answer
 
-        return self._submit(work)
+        return self._submit(change if key is None else work)
 
     def expire(self, now: datetime, horizon: timedelta) -> Future[int]:
         """Reject events whose decision has not come within ``horizon`` of their arrival; they are kept. How many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,6 +20,10 @@ from adplatform.store.decision_file import bounds, connect, from_micros, reading
 
 LANDED: Final = ("decision_log", "impressions", "clicks", "conversions")
 """The tables of a day, in an order in which references can be checked."""
+_OUTCOME: Final = (
+    "e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, e.occurred_at "
+    "from joined j join events e using (event_id) join decisions d using (decision_id)"
+)
 
 
 class Advertised(NamedTuple):
@@ -65,6 +69,14 @@ def days_with_events(path: Path) -> list[date]:
     return sorted(from_micros(row[0] * 86_400_000_000).date() for row in found)
 
 
+def outcomes(log: sqlite3.Connection) -> Iterator[tuple[int, Outcome]]:
+    """Everything that joined, in that order, with when it could be told: once it and its decision were there, in
+    microseconds since 1970.
+    """
+    rows = log.execute(f"select max(e.received_at, d.decided_at), {_OUTCOME} order by j.sequence")
+    return ((came, _outcome(row)) for came, *row in rows)
+
+
 class Tail:
     """Follows the log from its first event: what each joined event means for a profile, once, in the order of joining."""
 
@@ -89,21 +101,18 @@ class Tail:
 
     def _joined(self, where: str, *values: int) -> list[tuple[Any, ...]]:
         try:
-            return self._log.execute(
-                "select j.sequence, e.event_id, e.kind, e.decision_id, d.user_id, d.creative_id, d.decided_at, "
-                "e.occurred_at from joined j join events e using (event_id) join decisions d using (decision_id) "
-                f"where {where}",
-                values,
-            ).fetchall()
+            return self._log.execute(f"select j.sequence, {_OUTCOME} where {where}", values).fetchall()
         except sqlite3.Error as error:
             raise AdPlatformError(f"the decision log cannot be followed ({error})") from error
 
 
 def _outcomes(rows: Iterable[Sequence[Any]]) -> list[Outcome]:
-    return [
-        Outcome(event, EventKind(kind), decision, user, creative, from_micros(decided), from_micros(occurred))
-        for _, event, kind, decision, user, creative, decided, occurred in rows
-    ]
+    return [_outcome(row) for _, *row in rows]
+
+
+def _outcome(row: Sequence[Any]) -> Outcome:
+    event, kind, decision, user, creative, decided, occurred = row
+    return Outcome(event, EventKind(kind), decision, user, creative, from_micros(decided), from_micros(occurred))
 
 
 def _events(log: sqlite3.Connection, day: date, library: Mapping[str, Advertised]) -> dict[str, list[dict[str, Any]]]:

@@ -52,6 +52,13 @@ class Profiles:
         self._mark: object = None
         self._waiting: list[Outcome] = []
 
+    @classmethod
+    def of(cls, snapshot: ProfileSnapshot) -> Profiles:
+        """Profiles of one snapshot, whatever is published."""
+        found = cls(Path())
+        found._state = _State(snapshot)
+        return found
+
     @property
     def version(self) -> str | None:
         """The snapshot that is served."""

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,8 @@ class Registry:
         data_through: str | date | None = None,
         seed: int = 0,
         metrics: Mapping[str, Any] | None = None,
+        trained_on: tuple[date, ...] | None = None,
+        judged_on: tuple[date, ...] | None = None,
     ) -> ModelVersion:
         """Copy an artefact in. Its version is the hash of its files' names and bytes.
 
@@ -72,6 +74,8 @@ class Registry:
                     data_through=str(data_through) if data_through else None,
                     seed=seed,
                     metrics=dict(metrics or {}),
+                    trained_on=trained_on,
+                    judged_on=judged_on,
                 )
                 content = json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False)
                 write_new(staging / "version.json", content.encode())
@@ -176,7 +180,7 @@ class Registry:
         """
         with self._lock():
             present = self._champion_version(agent)
-            line = self._succession(agent)
+            line = self._succession(self._history(agent))
             if len(line) < 2:
                 raise AdPlatformError(f"{agent} has had no champion before {present}; there is nothing to roll back to")
             self.path(agent, line[-2], verify=True)
@@ -198,6 +202,13 @@ class Registry:
     def history(self, agent: str) -> list[Promotion]:
         """Every promotion, refusal and rollback, oldest first."""
         return [promotion for _, promotion in self._history(agent)]
+
+    def champions(self, agent: str) -> list[str]:
+        """Champions from the present to the first, without those rolled back from; a damaged pointer is left out."""
+        try:
+            return self._succession(self._history(agent))[::-1]
+        except AdPlatformError:
+            return self._succession(entries(self._log(agent)))[::-1]
 
     def _move(self, agent: str, kind: str, version: str, reason: str) -> Promotion:
         """Replace the pointer, then append to the history; a crash between the two is mended by ``_history``."""
@@ -226,10 +237,11 @@ class Registry:
             logged.append((str(record["kind"]), self._pointer_entry(record)))
         return logged
 
-    def _succession(self, agent: str) -> list[str]:
+    @staticmethod
+    def _succession(recorded: Sequence[tuple[str, Promotion]]) -> list[str]:
         """Champions from the first to the present, without those rolled back from."""
         line: list[str] = []
-        for kind, entry in self._history(agent):
+        for kind, entry in recorded:
             if kind == "rollback":
                 line.pop()
             elif kind == "promote":

@@ -10,9 +10,10 @@ from scipy import special
 
 from adplatform.contracts.features import LABEL
 from adplatform.contracts.promotion import Check, Verdict
+from adplatform.contracts.targeting import PolicyEvaluation
 from adplatform.targeting.features import days_of, numbers
 from adplatform.targeting.response import Response
-from adplatform.targeting.verdicts import response_verdict
+from adplatform.targeting.verdicts import policy_verdict, response_verdict
 
 LARGEST_FACTOR: Final = 1.5
 """By which one day's clicks over expected may differ from the other days'. Flipping 5 % of labels at 3 % clicks is 2.6;
@@ -26,6 +27,14 @@ def challenge(train: pa.Table, held_out: pa.Table, challenger: Response, champio
     verdict = response_verdict(held_out, challenger, champion)
     labels = label_check(pa.concat_tables([train, held_out]), champion)
     return verdict.model_copy(update={"checks": (*verdict.checks, labels)})
+
+
+def challenge_policy(evaluation: PolicyEvaluation, examples: pa.Table, expected: Response) -> Verdict:
+    """The checks of ``policy_verdict``, and ``label_check`` of what the policy was valued on and learnt from, against a
+    response model that has not seen the valued days.
+    """
+    verdict = policy_verdict(evaluation)
+    return verdict.model_copy(update={"checks": (*verdict.checks, label_check(examples, expected))})
 
 
 def label_check(examples: pa.Table, champion: Response) -> Check:

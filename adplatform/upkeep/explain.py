@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from adplatform.contracts.errors import AdPlatformError, InputError
 from adplatform.contracts.serving import LoggedDecision
-from adplatform.contracts.tables import DECISION_LOG
+from adplatform.contracts.tables import DECISION_LOG, IMPRESSIONS
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_file import connect, from_micros
@@ -144,13 +144,16 @@ def _policy(state: State, found: Found, unknown: list[str]) -> tuple[dict[str, A
     made = origin.materialization_of(state.settings, version)
     if made is None:
         unknown.append("materialization: Dagster's history names none that made this version (made outside Dagster?)")
+    if record.trained_on is None:
+        unknown.append(f"days that it was trained on: {version} was made before its record told them")
+    days = {"trained_on", "judged_on"}
     return {
         "version": version,
         "kind": type(policy).__name__ if policy else None,
-        **record.model_dump(mode="json", exclude={"version"}),
+        **record.model_dump(mode="json", exclude={"version", *days}),
         "promotion": promotion,
         "materialization": made,
-        "partitions": origin.training_days(state, record, policy.trained_through if policy else None),
+        "partitions": {"asset": IMPRESSIONS.name, **record.model_dump(mode="json", include={"data_version", *days})},
     }, policy
 
 

@@ -31,7 +31,8 @@ def forget_factors(state: State, user_id: str) -> int:
             without.save(Path(folder))
             version = state.registry.publish(
                 FACTORS, Path(folder), data_version=champion.data_version, data_through=champion.data_through,
-                seed=champion.seed, metrics=champion.metrics,
+                seed=champion.seed, metrics=champion.metrics, trained_on=champion.trained_on,
+                judged_on=champion.judged_on,
             )  # fmt: skip
         state.registry.promote(FACTORS, version.version, "without a person who was deleted; the rest is the same")
     gone = [v.version for v in state.registry.versions(FACTORS) if _has(state, v.version, user_id)]

@@ -1,19 +1,14 @@
-"""Where a policy version came from: its registry record, its promotion, the days behind it, and Dagster's run."""
+"""Where a policy version came from: its registry record, its promotion, and Dagster's run."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, Final
-
-import pyarrow.compute as pc
 
 from adplatform.contracts.errors import AdPlatformError
 from adplatform.contracts.promotion import ModelVersion
-from adplatform.contracts.tables import IMPRESSIONS
 from adplatform.settings import Settings
 from adplatform.state import State
-from adplatform.store.convert import LANDED_AT
-from adplatform.store.zone import Zone
 
 AGENT: Final = "bandit_policy"
 PAGE: Final = 100
@@ -33,23 +28,6 @@ def promotion_of(state: State, version: str, at: datetime) -> dict[str, Any] | N
     before = [p for p in moves if datetime.fromisoformat(p.at) <= at]
     found = before[-1] if before else None
     return found.model_dump(mode="json", exclude={"agent", "champion", "promoted"}) if found else None
-
-
-def training_days(state: State, record: ModelVersion, through: date | None) -> dict[str, Any]:
-    """Daily partitions behind a version: those that were landed when it was made, up to the last that it was trained on,
-    and those after, on which it was judged."""
-    last = date.fromisoformat(record.data_through) if record.data_through else None
-    made = datetime.fromisoformat(record.created_at)
-    zone = Zone(state.settings.landing)
-    days = [d for d in zone.days(IMPRESSIONS) if last is not None and d <= last and _landed_before(zone, d, made)]
-    trained = [d.isoformat() for d in days if through is None or d <= through]
-    judged = [d.isoformat() for d in days if through is not None and d > through]
-    return {"asset": "impressions", "trained_on": trained, "judged_on": judged, "data_version": record.data_version}
-
-
-def _landed_before(zone: Zone, day: date, at: datetime) -> bool:
-    first = pc.min(zone.read(IMPRESSIONS, day, [LANDED_AT])[LANDED_AT]).as_py()
-    return first is not None and first <= at
 
 
 def materialization_of(config: Settings, version: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from adplatform.contracts.serving import CreativeProgress
 from adplatform.settings import settings
 from adplatform.store.documents import Documents
 from adplatform.store.registry import Registry
-from bentos.agents import AgentService, Held, agent_app, called, guard_agent
+from bentos.agents import AgentService, Held, agent_app, called, guard_agent, told
 from bentos.creative.work import Work
 from bentos.http import documented, json_answer, parse
 
@@ -25,7 +25,7 @@ def _build() -> PublishedCreatives:
 
 
 agent = Held("creative", lambda: Registry(settings().models).mark("copy_model"), _build)
-app = agent_app("adplatform creative", [], lambda: agent.get().version)
+app = agent_app("creative", [], lambda: agent.get().version)
 work = Work()
 writer = ThreadPoolExecutor(1)
 """One brief at a time: two would share the same cores and both take twice as long. One whose caller has gone is worded
@@ -43,7 +43,7 @@ async def creatives(request: Request) -> Response:
                 return agent.get().creatives(asked)
 
         made = await called(write, asked, writer)
-    return json_answer(made.model_dump_json().encode())
+    return told("creative", made)
 
 
 @app.get("/v1/creatives/progress", **documented(None, CreativeProgress, "What is worded, and what waits for it."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,32 +16,31 @@ from adplatform.contracts.brief import Brief
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
 from adplatform.contracts.errors import InputError
 from adplatform.contracts.measurement import ExperimentCounts, ExperimentDecision
-from adplatform.contracts.plan import CampaignPlan
+from adplatform.contracts.plan import CampaignPlan, State
 from adplatform.contracts.serving import (
     MOST_EVENTS,
     CreativeProgress,
     DecideRequest,
     Decision,
-    Event,
     EventBatch,
     EventReport,
     Rejection,
 )
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
+from adplatform.store.decision_file import micros
 from adplatform.store.decision_log import Unwritable
-from adplatform.store.decision_writes import Idempotency, KeyConflict
+from adplatform.store.decision_writes import Idempotency, KeyConflict, accept_events
 from adplatform.store.judging import judge_all
 from bentos.agents import called
 from bentos.gateway.deciding import AGENT, UNIFORM, Asked, Made
 from bentos.gateway.worker import Worker
-from bentos.http import PathId, Refused, documented, handle_refusals, json_answer, parse
+from bentos.http import PathId, Refused, documented, json_answer, new_app, parse
 from bentos.metrics import answered
 
 
 def make_app(worker: Worker) -> FastAPI:
     """The app; what it serves from is asked of the worker at each request, which opens it when the service starts."""
-    app = FastAPI(title="adplatform gateway", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    handle_refusals(app)
+    app = new_app("adplatform gateway")
     _online(app, worker)
     _agents(app, worker)
     return app
@@ -58,19 +58,25 @@ def _online(app: FastAPI, worker: Worker) -> None:
         except InputError as error:
             raise Refused(404, "unknown", str(error)) from error
         answer = await _durable(worker.log.record(made.record, _key(request, body)))
-        answered(AGENT, made.policy_version, UNIFORM if made.fallback else None)
+        if answer == made.record.answer:  # and not one that was kept
+            answered(AGENT, made.policy_version, UNIFORM if made.fallback else None)
         return json_answer(answer)
 
     summary = "What followed decisions; each event is judged for itself."
 
-    @app.post("/v1/events", **documented(EventBatch, EventReport, summary, events=Event))
+    @app.post("/v1/events", **documented(EventBatch, EventReport, summary))
     async def events(request: Request) -> Response:
         body = await request.body()
         now = datetime.now(UTC)
-        found = await _durable(worker.log.accept(judge_all(_batch(body), now), now))
-        rejected = tuple(Rejection(index=i, event_id=e, reason=r) for i, e, r in found.rejected)
-        report = EventReport(accepted=found.accepted, duplicates=found.duplicates, held=found.held, rejected=rejected)
-        return json_answer(report.model_dump_json().encode())
+        judged = judge_all(_batch(body), now)
+
+        def accept(log: sqlite3.Connection) -> bytes:
+            found = accept_events(log, judged, micros(now))
+            rejected = tuple(Rejection(index=i, event_id=e, reason=r) for i, e, r in found.rejected)
+            told = EventReport(accepted=found.accepted, duplicates=found.duplicates, held=found.held, rejected=rejected)
+            return told.model_dump_json().encode()
+
+        return json_answer(await _durable(worker.log.once(_key(request, body), accept, now)))
 
 
 def _agents(app: FastAPI, worker: Worker) -> None:
@@ -100,11 +106,14 @@ def _agents(app: FastAPI, worker: Worker) -> None:
         body = await request.body()
         asked = parse(Brief, body)
         planned = await called(lambda brief: worker.plan(brief, _deadline(request), _id(request)), asked)
-        for step in planned.trace:
-            answered(step.agent, step.version, step.fallback)
-        made = planned.model_dump_json().encode()
-        key = _key(request, body)
-        return json_answer(made if key is None else await _durable(worker.log.once(key, made, datetime.now(UTC))))
+        made, key = planned.model_dump_json().encode(), _key(request, body)
+        answer = made if key is None else await _durable(worker.log.once(key, lambda _: made, datetime.now(UTC)))
+        if answer == made:
+            for step in planned.trace:
+                here = step.fallback or step.agent not in worker.remote  # its service has counted the rest
+                if here and step.state is not State.REQUEST:
+                    answered(step.agent, step.version, step.fallback)
+        return json_answer(answer)
 
 
 async def _asked(worker: Worker, request: Request, agent: str, path: str, body: BaseModel | None = None) -> Response:
@@ -146,4 +155,5 @@ async def _durable(future: Any) -> Any:
     except KeyConflict as error:
         raise Refused(409, "conflict", str(error)) from error
     except Unwritable as error:
-        raise Refused(503, "unavailable", "the decision log cannot be written; nothing was stored", True) from error
+        said = f"the decision log cannot be written, nothing was stored; {error.mend}"
+        raise Refused(503, "unavailable", said, retry=True) from error

@@ -11,6 +11,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import orjson
 
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import InputError
 from adplatform.contracts.profiles import Profile
 from adplatform.contracts.serving import DecideRequest
 from adplatform.contracts.targeting import CreativeAttributes
@@ -27,7 +28,7 @@ from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
 from adplatform.targeting.features import RequestFeatures
 from adplatform.targeting.request import features
-from bentos.gateway.shadowing import Shadowing
+from bentos.gateway.shadowing import UNREADABLE, Shadowing
 
 AGENT: Final = "bandit_policy"
 UNIFORM: Final = "uniform"
@@ -100,7 +101,9 @@ class Deciding:
         self.shadow.refresh()
 
     def refresh(self) -> bool:
-        """Take the champion if the pointer has moved; whether it was taken. A broken one is refused once."""
+        """Take the champion if the pointer has moved; whether it was taken. A broken one is refused once, and the one before
+        stays; a worker that has none takes the last champion before it that can be read.
+        """
         seen = self.registry.mark(AGENT)
         if seen is None or seen == self._seen:
             return False
@@ -114,14 +117,23 @@ class Deciding:
                 return False
             version = champion.version
             self.serving = Serving(version, load_policy(self.registry.path(AGENT, version)))
-        except (AdPlatformError, OSError, ValueError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             self.refused(version, " ".join(str(error).split()))
+            if self.serving.version == UNIFORM:
+                self._take_earlier()
             return False
         finally:
             self._seen = seen
         _log.info("policy %s serves", version)
         self.taken()
         return True
+
+    def _take_earlier(self) -> None:
+        for version in self.registry.champions(AGENT):
+            with suppress(*UNREADABLE):
+                self.serving = Serving(version, load_policy(self.registry.path(AGENT, version)))
+                _log.warning("policy %s, a champion before, serves", version)
+                return
 
     def decide(self, some: Sequence[Asked]) -> list[Made | InputError]:
         """One choice for each, scored together; by the default rule where looking up or scoring fails, or too little is

@@ -15,6 +15,8 @@ from adplatform.targeting.features import RequestFeatures
 from bentos import metrics
 
 POINTER: Final = "shadow"
+UNREADABLE: Final = (AdPlatformError, OSError, ValueError, KeyError, TypeError)
+"""What a broken artefact raises."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,7 @@ class Shadowing:
                 return
             version = named.version
             self.running = version, load_policy(self._registry.path(self._agent, version))
-        except (AdPlatformError, OSError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             _log.exception("%s is refused as a shadow", version)
             metrics.shadowed(self._agent, version, "refused")
         else:

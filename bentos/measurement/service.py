@@ -19,8 +19,8 @@ from adplatform.measurement.agent import Measurement
 from adplatform.measurement.decisions import decide
 from adplatform.settings import settings
 from adplatform.store.snapshots import Snapshots
-from bentos.agents import AgentService, Held, Route, agent_app, agent_inputs, called, guard_agent
-from bentos.http import PathId, Refused, documented, json_answer
+from bentos.agents import AgentService, Held, Route, agent_app, agent_inputs, called, guard_agent, told
+from bentos.http import PathId, Refused, documented
 
 
 class Loaded(NamedTuple):
@@ -44,7 +44,7 @@ ROUTES = [
           lambda asked: loaded.get().agent.expect(asked)),
     Route("/v1/lift", ExperimentCounts, ExperimentDecision, "Lift and action from live counts.", decide),
 ]  # fmt: skip
-app = agent_app("adplatform measurement", ROUTES, lambda: loaded.get().agent.version)
+app = agent_app("measurement", ROUTES, lambda: loaded.get().agent.version)
 
 
 @app.get("/v1/experiments/{experiment_id}", **documented(None, ExperimentDecision, "An experiment as it stands."))
@@ -55,8 +55,7 @@ async def experiment(experiment_id: PathId) -> Response:
         raise Refused(
             404, "unknown", f"experiment {experiment_id[:60]}: there is none; see adplatform experiment status"
         )
-    made = await called(decide, found[experiment_id])
-    return json_answer(made.model_dump_json().encode())
+    return told("measurement", await called(decide, found[experiment_id]))
 
 
 @bentoml.asgi_app(app, path="/")

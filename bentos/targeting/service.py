@@ -31,7 +31,7 @@ agent = Held("targeting", _mark, _build)
 ROUTES = [
     Route("/v1/segments/rank", RankRequest, SegmentRanking, "Rank segments.", lambda asked: agent.get().rank(asked)),
 ]
-app = agent_app("adplatform targeting", ROUTES, lambda: agent.get().version)
+app = agent_app("targeting", ROUTES, lambda: agent.get().version)
 
 
 @bentoml.asgi_app(app, path="/")

@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from adplatform.settings import Settings
 from adplatform.state import State
 from adplatform.store.decision_log import DecisionLog
 from adplatform.store.decision_writes import NewDecision
 from asset_checks.freshness import DAY_OF_MART, NAME, Found, due, judge, landed, logged, marts
+from tests.homes import REPOSITORY
 from tests.store.world import DAY, NOW, entities, impressions, table
 
 D10, D11, D12 = (date(2026, 2, d) for d in (10, 11, 12))
@@ -106,14 +108,26 @@ def test_marts_are_looked_at_in_one_read_each_on_its_own_day(home: State) -> Non
     assert set(marts(home, ["fct_impressions"], MORNING)) == {"fct_impressions"}
 
 
+def test_every_mart_with_a_day_is_looked_at_but_those_whose_day_may_be_empty() -> None:
+    may_be_empty = {"experiment_daily", "drift_statistics_daily"}
+    files = (REPOSITORY / "dbt_project" / "models" / "marts").glob("*.yml")
+    models = [model for path in files for model in yaml.safe_load(path.read_text()).get("models", ())]
+    daily = {
+        model["name"]: column["name"]
+        for model in models
+        for column in model["columns"]
+        if column["data_type"] == "date" and column["name"].endswith("day")
+    }
+    assert may_be_empty <= set(daily)
+    assert {n: c for n, (c, _) in DAY_OF_MART.items()} == {n: c for n, c in daily.items() if n not in may_be_empty}
+
+
 @pytest.mark.slow
 def test_the_morning_job_looks_at_every_daily_table_and_mart_of_a_demo(
     own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import subprocess
     import sys
-
-    from tests.homes import REPOSITORY
 
     look = (
         "import json; from adplatform.definitions import defs; from adplatform.defs.runs import instance\n"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.generator import BY_DEFAULT, DEFAULT_RULE, LOST, Answers
-from benchmarks.overload import DEADLINE_MS, GRACE_MS, conclude, judge
+from benchmarks.generator import BY_DEFAULT, DEFAULT_RULE, LOST, Answers, Load
+from benchmarks.overload import DEADLINE_MS, GRACE_MS, NORMAL_SECONDS, back_to_normal, conclude, judge
 from benchmarks.soak import Growth, Sample, growth
 from benchmarks.soak import conclude as concluded
-from benchmarks.stand import bisected, fine
+from benchmarks.stand import Stand, bisected, fine
 from bentos.gateway.deciding import UNIFORM
 
 PEAK = 500.0
@@ -55,6 +58,40 @@ def test_what_was_never_overloaded_cannot_tell() -> None:
     assert conclude({5: judged}, True, detail).holds is None
     assert conclude({2: half, 5: judged}, True, detail).holds is None
     assert conclude({2: judged, 5: half}, True, detail).holds is True
+
+
+class Probes:
+    """A generator whose loads begin at these seconds by ``time.perf_counter`` and are refused or served."""
+
+    def __init__(self, *answered: tuple[float, list[int]]) -> None:
+        self.answered = list(answered)
+
+    def send(self, load: Load) -> Answers:
+        assert (load.rate, load.seconds) == (PEAK / 2, 1.0)
+        start, status = self.answered.pop(0)
+        return answers(status)._replace(start=start)
+
+
+@pytest.mark.parametrize(
+    ("ago", "starts", "after"),
+    [
+        (0.0, [(0.1, [200])], 0.1),
+        (0.0, [(0.1, [503]), (1.2, [BY_DEFAULT]), (2.5, [200])], 2.5),
+        (3.0, [(3.1, [200])], 3.1),  # waiting for stragglers counts
+        (3.0, [(NORMAL_SECONDS + 0.1, [200])], None),  # began too late
+        (NORMAL_SECONDS + 1, [], None),
+    ],
+)
+def test_it_is_back_to_normal_when_a_good_second_begins_after_the_last_request_was_due(
+    ago: float, starts: list[tuple[float, list[int]]], after: float | None
+) -> None:
+    overload = answers([503])
+    last = time.perf_counter() - ago
+    overload = overload._replace(start=last - overload.due.max())
+    probes = Probes(*((last + at, status) for at, status in starts))
+    on = Stand(Path("home"), "key", [], [], probes)  # type: ignore[arg-type]
+    assert back_to_normal(on, 1, [b""], PEAK / 2, overload) == (after and pytest.approx(after, abs=1e-6))
+    assert not probes.answered
 
 
 def test_an_answer_that_the_log_does_not_have_is_strange() -> None:

@@ -45,9 +45,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("adplatform", "bentos"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / bento.REQUIREMENTS, root)
-    for file in ("bentos/agents.py", "bentos/gateway/app.py"):
-        text = (root / file).read_text()
-        (root / file).write_text(text.replace("FastAPI(title=", 'FastAPI(description="the copy", title='))
+    text = (root / "bentos" / "http.py").read_text()
+    (root / "bentos" / "http.py").write_text(text.replace("FastAPI(title=", 'FastAPI(description="the copy", title='))
     return root
 
 

@@ -43,6 +43,13 @@ def test_a_key_opens_its_scopes_and_no_other(keys: Keys) -> None:
     assert refused(keys, secret, "read")[0] == 403
 
 
+@pytest.mark.parametrize("scope", [Scope.READ, Scope.DECIDE, Scope.INGEST])
+def test_a_scope_opens_no_other_but_admin_opens_all(keys: Keys, scope: Scope) -> None:
+    admin, secret = keys.add("operator", [Scope.ADMIN])[1], keys.add("shop", [scope])[1]
+    assert [keys.authenticate(one, scope).name for one in (admin, secret)] == ["operator", "shop"]
+    assert {refused(keys, secret, other)[0] for other in Scope if other is not scope} == {403}
+
+
 def test_a_secret_is_256_random_bits_that_no_file_holds(keys: Keys) -> None:
     made = [keys.add("shop", ["read"]) for _ in range(5)]
     for record, secret in made:

@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from adplatform.contracts.claims import Claim
 from adplatform.contracts.errors import SetupError
 from adplatform.processes import process_tag
 from adplatform.serve import OWNER, PARENT, free_port, wait_for_port
 from benchmarks import events_claim
-from benchmarks.events_claim import Sender
-from benchmarks.served import scratch, served
+from benchmarks.events_claim import Killed, conclude, kill_parent
+from benchmarks.events_landing import landed
+from benchmarks.events_sender import Sender
+from benchmarks.served import Gateway, scratch, served
 from tests.homes import REPOSITORY
+from tests.waiting import within
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_killed_workers_and_parents_lose_nothing_that_was_answered(demo_home: Path) -> None:
     claim = events_claim.run(events=600, decisions=30, kills=4, seed=4, source=demo_home)
-    assert claim.figure == 0, claim.detail
+    assert claim.holds, claim
     assert claim.n >= 600
 
 
 def test_a_lost_or_doubled_event_is_found_out(demo_home: Path) -> None:
     with scratch(demo_home) as (home, key):
-        with served(home, key) as gateway, Sender(gateway.client.base_url.port, key, gateway.creatives) as sender:
-            while len(sender.stored) < 40:
-                time.sleep(0.05)
+        with served(home, key) as gateway:
+            port, users = gateway.client.base_url.port, gateway.users(True)
+            with Sender(port, key, gateway.creatives, users) as sender:
+                while len(sender.stored) < 40:
+                    time.sleep(0.05)
         _found_out(home, sender)
 
 
 def _found_out(home: Path, sender: Sender) -> None:
-    assert events_claim.conclude(home, sender, 0, [1.0]).detail["lost"] == 0
-    sender.stored.add("never-stored")
-    assert events_claim.conclude(home, sender, 0, [1.0]).holds is False
-    sender.stored.discard("never-stored")
+    before = landed(home)
+
+    def concluded(killed: Killed | None = None) -> Claim:
+        return conclude(home, sender, killed or Killed(), 0, before)
+
+    assert concluded().holds is True, concluded()
+    for told in (sender.decided, sender.stored, sender.rejected):
+        told.add("never-stored")
+        assert concluded().detail["lost"] == 1
+        told.discard("never-stored")
     sender.sent -= set(list(sender.stored)[:1])
-    assert events_claim.conclude(home, sender, 0, [1.0]).detail["never_sent"] == 1
+    assert concluded().detail["never_sent"] == 1
+    sender.sent |= sender.stored
+    for bad in (Killed(orphans=1), Killed(restarts=[11.0]), Killed(replaced=[math.inf])):
+        assert concluded(bad).holds is False
+    for name, ids in landed(home).items():
+        before[name].update(list(ids - before[name])[:1])  # as if one more had landed before, and was missing now
+        assert concluded().detail["not_landed_once"][name] == 1
+        assert concluded().holds is False
+
+
+@pytest.mark.parametrize(("how", "orphans"), [("parent", 1), ("group", 0)])
+def test_a_process_that_lives_on_when_its_parent_was_killed_is_noticed(tmp_path: Path, how: str, orphans: int) -> None:
+    child = "import time; time.sleep(60)"
+    command = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"]
+    parent = subprocess.Popen(command, start_new_session=True)
+    gateway, killed = Gateway(tmp_path, parent, httpx.Client(), tmp_path), Killed()
+
+    def started() -> Gateway:
+        time.sleep(0.5)
+        return gateway
+
+    try:
+        assert within(20, lambda: bool(psutil.Process(parent.pid).children()))
+        assert kill_parent(gateway, how, killed, started) is gateway
+        assert (killed.orphans, killed.well) == (orphans, not orphans)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
 
 
 def test_the_command_that_was_killed_leaves_no_orphan_and_the_next_takes_its_port(home: Path, key: str) -> None:

@@ -135,17 +135,6 @@ def test_paths_of_strangers_make_no_metrics(server: Server) -> None:
     }
 
 
-def test_answers_are_counted_by_agent_version_and_fallback(bento: Server) -> None:
-    def count(fallback: str) -> float:
-        found = bento.samples("adplatform_answers_total")
-        return sum(v for k, v in found.items() if f'fallback="{fallback}"' in k and 'policy_version="version-1"' in k)
-
-    before = count("none"), count("uniform")
-    bento.client.post("/v1/decide", json={"user": "known"})
-    bento.client.post("/v1/decide", json={"user": "unknown"})
-    assert (count("none"), count("uniform")) == (before[0] + 1, before[1] + 1)
-
-
 def test_another_server_that_starts_takes_no_metrics_away(bento: Server, tiny_keys: Keys, secret: str) -> None:
     """Every `bentoml serve` empties one directory in the user's home."""
     bento.client.post("/v1/decide", json={})

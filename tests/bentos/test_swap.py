@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from adplatform.store.profiles import Profiles
 from adplatform.store.registry import Registry
 from benchmarks import swap_claim
 from benchmarks.served import Gateway, served
 from benchmarks.swap_claim import AGENT, ask, mixed_answers, policies, taken_after
+from bentos.gateway.deciding import Deciding
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -54,7 +56,7 @@ def test_a_rollback_arrives_likewise(swapping: Gateway, versions: list[str]) -> 
     assert taken_after(swapping, versions[0]) is not None
 
 
-@pytest.mark.parametrize("damage", ["truncated", "changed", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "changed", "gone", "pointer"])
 def test_a_broken_artefact_is_refused_and_the_old_one_serves_on(
     swapping: Gateway, versions: list[str], damage: str
 ) -> None:
@@ -67,14 +69,16 @@ def test_a_broken_artefact_is_refused_and_the_old_one_serves_on(
     try:
         if damage == "gone":
             victim.unlink()
-        else:
+        elif damage != "pointer":
             victim.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else whole.replace(b"1", b"2", 1))
         changed = pointer.with_suffix(".new")
-        changed.write_text(json.dumps({**present, "champion": versions[2]}))
+        changed.write_text("{" if damage == "pointer" else json.dumps({**present, "champion": versions[2]}))
         changed.replace(pointer)
         time.sleep(1.5)
         assert taken_after(swapping, versions[1], 10) is not None
-        assert f"{versions[2]} is refused" in swapping.log.read_text()
+        assert f"{'?' if damage == 'pointer' else versions[2]} is refused" in swapping.log.read_text()
+        restarted = Deciding(registry, dict, Profiles(swapping.home / "profiles"))
+        assert restarted.serving.version == versions[1]
     finally:
         victim.write_bytes(whole)
         restored = pointer.with_suffix(".new")

@@ -24,33 +24,6 @@ from tests.creative.conftest import development_briefs, make_brief
 BRIEFS = development_briefs()
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """A random two-layer model with a byte tokenizer at a local path: what a user's own model looks like."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    path = tmp_path_factory.mktemp("tiny")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({c: n for n, c in enumerate([*alphabet, "<eos>"])}, []))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>").save_pretrained(path)
-    config = LlamaConfig(
-        vocab_size=257,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        eos_token_id=256,
-        # Wide weights: at the default 0.02 the best two tokens lie within rounding of each other.
-        initializer_range=1.0,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(path)
-    return path
-
-
 def assert_keeps_the_rules(made, brief, embedder):
     book = Rulebook(brief)
     assert 5 <= len(made.variants) <= brief.variants

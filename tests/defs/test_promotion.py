@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from adplatform import training
 from adplatform.contracts.promotion import Check, Verdict
 from adplatform.promotion import promote
+from adplatform.settings import Settings
+from adplatform.state import State
 from adplatform.store.registry import Registry
 
 
@@ -64,3 +68,24 @@ def test_a_rollback_gives_the_previous_champion_back(registry: Registry, pair: t
     promote(registry, verdict(pair, True))
     registry.rollback("bandit_policy")
     assert registry.champion("bandit_policy").version == pair[0]
+
+
+def test_a_policy_that_was_valued_on_a_day_of_flipped_labels_stays_out_and_the_reason_names_the_day(
+    own_home: Path,
+) -> None:
+    state = State(Settings(home=own_home))
+    before, _ = training.challenge_bandit(state)
+    assert before.checks[-1].passed  # true labels are let through
+    day = training.first_held_out(state)
+    with duckdb.connect(str(state.settings.warehouse)) as marts:
+        marts.execute(
+            "update training_examples set clicked = 1 - clicked where event_day = ? and hash(impression_id) % 20 = 0",
+            [day],
+        )
+    serving = state.registry.champion("bandit_policy")
+    verdict, _ = training.challenge_bandit(state)
+    kept = training.crown(state, "bandit_policy")
+    assert not verdict.checks[-1].passed
+    assert not kept.promoted
+    assert f"clicks of {day} are " in kept.reason
+    assert state.registry.champion("bandit_policy") == serving

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import orjson
 import pytest
 
@@ -59,10 +60,27 @@ class Served:
         assert found is not None
         return found
 
+    def learn(self, number: int) -> None:
+        """The marts count one more impression of a user, as they do once it has landed."""
+        with duckdb.connect(str(self.config.warehouse)) as marts:
+            marts.execute(
+                "update user_features set user_impressions_7d = user_impressions_7d + 1 "
+                "where feature_day = ? and user_id = ?",
+                [self.day, self.users[number]],
+            )
+
 
 @pytest.fixture
 def served(own_home: Path) -> Served:
     return Served(own_home)
+
+
+def shown(decision: NewDecision) -> tuple[Judged, ...]:
+    """The impression of a decision."""
+    event = Event(
+        event_id="e1", kind=EventKind.IMPRESSION, decision_id=decision.decision_id, occurred_at=decision.decided_at
+    )
+    return (Judged("e1", event, b"{}", None),)
 
 
 def changed(new: NewDecision, feature: str, by: int) -> NewDecision:
@@ -92,15 +110,34 @@ def test_a_feature_that_was_served_wrong_is_named(served: Served) -> None:
 
 
 def test_an_event_that_came_after_the_decision_is_lag_and_no_skew(served: Served) -> None:
-    before = served.decide(3, served.at - timedelta(days=1))
-    decided = [served.decide(n) for n in range(5)]
-    decided[3] = changed(decided[3], "user_impressions_7d", -1)
-    shown = Event(
-        event_id="e1", kind=EventKind.IMPRESSION, decision_id=before.decision_id, occurred_at=before.decided_at
-    )
-    late = (Judged("e1", shown, b"{}", None),)
-    found = served.land([before, *decided], late, came=served.at + timedelta(minutes=5))
+    before, decided = served.decide(3, served.at - timedelta(days=1)), [served.decide(n) for n in range(5)]
+    served.learn(3)
+    found = served.land([before, *decided], shown(before), came=served.at + timedelta(minutes=5))
     assert (found.lagged, found.skewed) == (1, 0)
+
+
+def test_lag_excuses_no_feature_that_was_served_otherwise_than_it_was_known(served: Served) -> None:
+    before, decided = served.decide(3, served.at - timedelta(days=1)), [served.decide(n) for n in range(5)]
+    decided[3] = changed(decided[3], "user_clicks_7d", 1)
+    served.learn(3)
+    found = served.land([before, *decided], shown(before), came=served.at + timedelta(minutes=5))
+    assert (found.lagged, found.skewed) == (0, 1)
+
+
+def test_an_event_that_was_there_before_the_decision_excuses_nothing(served: Served) -> None:
+    before, decided = served.decide(3, served.at - timedelta(days=1)), [served.decide(n) for n in range(5)]
+    served.learn(3)
+    found = served.land([before, *decided], shown(before), came=served.at - timedelta(minutes=5))
+    assert (found.lagged, found.skewed) == (0, 1)
+
+
+def test_what_cannot_be_recomputed_is_said(served: Served) -> None:
+    decided = [served.decide(n) for n in range(5)]
+    payload = orjson.loads(decided[3].payload)
+    payload["decision"]["profile_version"] = "0123456789abcdef"
+    decided[3] = changed(decided[3]._replace(payload=orjson.dumps(payload)), "user_clicks_7d", 1)
+    found = served.land(decided)
+    assert (found.lagged, found.unknown, found.skewed) == (0, 1, 0)
 
 
 def test_before_the_marts_reach_the_day_nothing_is_said(served: Served) -> None:
