@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from adplatform.assembly import budget_agent, orchestrated, word_first
+from adplatform.assembly import budget_agent, or_none, orchestrated, word_first
 from adplatform.contracts.alerts import AlertKind, artefact_refused
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.errors import AdPlatformError
@@ -33,6 +33,7 @@ from bentos.gateway.turns import MicroBatch, TurnLog, together
 from bentos.http import Refused
 
 POLL_SECONDS: Final = 0.5
+BUDGET: Final = "budget_policy"
 EXPIRE_SECONDS: Final = 60.0
 NEAR_MIDNIGHT: Final = timedelta(minutes=5)
 """So soon before a day ends, its outcomes are needed at once."""
@@ -66,6 +67,7 @@ class Worker:
         self.inputs = Held(
             "agent_snapshot", Snapshots(config.snapshots).mark, lambda: agent_inputs(config), self.alerts
         )
+        self.budget = Held(BUDGET, lambda: self.registry.mark(BUDGET), lambda: budget_agent(self.registry), self.alerts)
         key = config.service_key.get_secret_value() if config.service_key else ""
         self.urls = {agent: f"http://127.0.0.1:{config.agent_port + i}" for i, agent in enumerate(AGENT_SERVICES)}
         self.remote = {agent: RemoteAgent.at(agent, url, key, config.agent_seconds) for agent, url in self.urls.items()}
@@ -73,7 +75,7 @@ class Worker:
         self.horizon = timedelta(hours=config.horizon_hours)
         published = (
             self.deciding.refresh, self.deciding.shadow.refresh, self.profiles.refresh, self.library.refresh,
-            self.inputs.refresh,
+            self.inputs.refresh, self.budget.refresh,
         )  # fmt: skip
         _tried(published)
         # What happened today changes no profile before tomorrow: it is followed while we serve already.
@@ -119,11 +121,12 @@ class Worker:
         """
         limits = shared(self.config, deadline - time.perf_counter())
         turn = limits.agent_seconds
+        budget = or_none(BUDGET, self.budget.get)
         machine = orchestrated(
             self.inputs.get(), limits,
             creative=self.remote["creative"].within(limits.copy_seconds, request_id),
             targeting=self.remote["targeting"].within(turn, request_id),
-            measurement=self.remote["measurement"].within(turn, request_id), budget=budget_agent(self.registry),
+            measurement=self.remote["measurement"].within(turn, request_id), budget=budget,
         )  # fmt: skip
         word_first(machine, brief, self.config.seed, limits.copy_seconds)
         return machine.plan(brief, seed=self.config.seed)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib
 import json
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adplatform.assembly import brief_of
 from adplatform.settings import Settings
 from adplatform.store.alerts import AlertBook
 from adplatform.store.registry import Registry
 from adplatform.store.snapshots import Snapshots
 from bentos.agents import AgentService, Held
+from bentos.gateway.worker import BUDGET, Worker
 
 pytestmark = pytest.mark.slow
 Mend = Callable[[], object]
@@ -101,6 +105,40 @@ def test_what_a_service_cannot_take_is_an_alert_until_it_can(
     fresh.refresh()
     assert key not in book.read().open
     assert fresh.get() is not served
+
+
+def test_a_plan_goes_by_the_budget_policy_before_a_broken_one_or_by_a_rule_where_there_is_none(own_home: Path) -> None:
+    config = Settings(home=own_home)
+    pointer = config.models / BUDGET / "champion.json"
+    broken = json.dumps({**json.loads(pointer.read_text()), "champion": "0" * 16}).encode()
+
+    def budgeted(worker: Worker) -> tuple[str, str | None]:
+        planned = worker.plan(brief_of(config, "c01"), time.perf_counter() + 60, "r1")
+        (step,) = (s for s in planned.trace if s.agent == "budget")
+        return step.version, step.fallback
+
+    with opened(config) as running:
+        before = budgeted(running)
+        assert before[1] is None
+        mend = replaced(pointer, broken)
+        running.budget.refresh()
+        assert budgeted(running) == before
+        with opened(config) as started:
+            assert budgeted(started)[1] is not None
+        assert f"artefact_refused:{BUDGET}" in AlertBook(own_home).read().open
+        mend()
+        running.budget.refresh()
+        assert f"artefact_refused:{BUDGET}" not in AlertBook(own_home).read().open
+
+
+@contextmanager
+def opened(config: Settings) -> Iterator[Worker]:
+    worker = Worker()
+    worker.open(config)
+    try:
+        yield worker
+    finally:
+        worker.close()
 
 
 def test_before_anything_is_published_a_service_says_so_and_nobody_is_alarmed(
