@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,9 @@ from rich.progress import Progress
 
 from adplatform.contracts.claims import BenchmarkReport
 from adplatform.contracts.errors import AdPlatformError
-from adplatform.settings import REPOSITORY, settings
+from adplatform.settings import settings
 from adplatform.store.atomic import write_bytes
+from benchmarks.machine import commit
 from benchmarks.page import page
 from benchmarks.registry import BENCHMARKS, CLAIMS, report
 
@@ -25,13 +25,6 @@ def _one(name: str, reduced: bool) -> BenchmarkReport:
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(name, total=1.0)
         return report(name, reduced, lambda share: bar.update(task, completed=share))
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
 
 
 def _print(result: BenchmarkReport) -> None:
@@ -50,15 +43,14 @@ def prove(again: bool, reduced: bool, only: list[str]) -> int:
     folder = settings().reports / "prove"
     failed = 0
     for name in only or list(CLAIMS):
-        path, commit = folder / f"{name}.json", _commit()
+        path = folder / f"{name}.json"
         if path.exists() and not again:
             result = BenchmarkReport.model_validate_json(path.read_bytes())
-            if result.machine.get("commit") == commit:
+            if result.machine.get("commit") == commit():
                 _print(result)
                 failed += any(c.holds is not True for c in result.claims)
                 continue
         result = _one(name, reduced)
-        result = result.model_copy(update={"machine": {**result.machine, "commit": commit}})
         write_bytes(path, result.model_dump_json(indent=1).encode())
         _print(result)
         failed += any(c.holds is not True for c in result.claims)

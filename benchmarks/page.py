@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from adplatform.contracts.claims import BenchmarkReport
 
@@ -13,6 +14,8 @@ Printed by `make bench`; never typed. Ratios compare with a peer or a floor meas
 """
 
 
+MOST_ROWS = 20
+MOST_LETTERS = 60
 _CLAIMS = """# Long claims
 
 Left by `make prove`.
@@ -29,7 +32,7 @@ def _machine(result: BenchmarkReport) -> str:
     found = result.machine
     return (
         f"{found.get('processor')}, {found.get('cores')} cores, {found.get('memory_gib')} GiB, Python {found.get('python')}; "
-        f"load at the start {found.get('load_at_start')}; {result.seconds:.0f} s"
+        f"load at the start {found.get('load_at_start')}; commit {found.get('commit', 'unknown')}; {result.seconds:.0f} s"
     )
 
 
@@ -45,7 +48,36 @@ def _section(result: BenchmarkReport) -> list[str]:
     for claim in result.claims:
         state = {True: "holds", False: "**does not hold**", None: "cannot tell"}[claim.holds]
         lines += ["", f"- `{claim.name}`: {claim.claim}: figure {_number(claim.figure)}, n {claim.n:,}: {state}"]
+        lines += _detail(claim.detail)
     return [*lines, ""]
+
+
+def _detail(detail: Mapping[str, Any]) -> list[str]:
+    """What a claim says besides: its figures in one line, and its short tables."""
+    figures = [f"{name} {_said(value)}" for name, value in _flat(detail) if _short(value)]
+    lines = ["", "  " + "; ".join(figures)] if figures else []
+    for name, rows in detail.items():
+        if isinstance(rows, list) and 0 < len(rows) <= MOST_ROWS and all(isinstance(row, Mapping) for row in rows):
+            columns = [c for c in rows[0] if all(_short(row.get(c)) for row in rows)]
+            lines += ["", f"  {name}:", "", f"  | {' | '.join(columns)} |", f"  |{'---|' * len(columns)}"]
+            lines += [f"  | {' | '.join(_said(row.get(c)) for c in columns)} |" for row in rows]
+    return lines
+
+
+def _flat(detail: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in detail.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}: ")
+        else:
+            yield before + name, value
+
+
+def _short(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= MOST_LETTERS)
+
+
+def _said(value: Any) -> str:
+    return str(value) if isinstance(value, (bool, str)) else _number(value)
 
 
 def page(results: Sequence[BenchmarkReport], proved: Path, before: str = "") -> str:

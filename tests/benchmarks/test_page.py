@@ -13,6 +13,18 @@ def report(name: str, figure: float) -> BenchmarkReport:
     return BenchmarkReport(name=name, machine={"cores": 2}, seconds=1.0, claims=(claim,))
 
 
+def test_figures_and_short_tables_of_a_claim_are_printed(tmp_path: Path) -> None:
+    rows = [{"size": 0.5, "tried": 10, "why": "w" * 100}, {"size": 1.0, "tried": 12, "why": ""}]
+    detail = {"peak": 250.8, "5x": {"goodput": 2.4, "late": 0}, "delays": rows, "seen": True, "reason": "r" * 100}
+    claim = Claim(name="overload", claim="it holds", figure=1.0, holds=True, n=5, detail=detail)
+    printed = page(
+        [BenchmarkReport(name="overload", machine={"commit": "abc"}, seconds=1.0, claims=(claim,))], tmp_path
+    )
+    assert "commit abc" in printed
+    assert "\n  peak 250.8; 5x: goodput 2.4; 5x: late 0; seen True\n" in printed
+    assert "\n  | size | tried |\n  |---|---|\n  | 0.5 | 10 |\n  | 1 | 12 |\n" in printed
+
+
 def test_only_what_was_measured_again_changes(tmp_path: Path) -> None:
     proved = tmp_path / "prove"
     proved.mkdir()
