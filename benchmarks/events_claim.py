@@ -80,7 +80,7 @@ def run(
                     if progress:
                         progress((number + 1) / kills)
                 _until(sender, events, decisions, 600.0)
-        return conclude(home, sender, killed, kills, before)
+        return conclude(home, sender, killed, kills, before, land(home))
 
 
 def _until(sender: Sender, events: int, decisions: int = 0, seconds: float = 60.0) -> None:
@@ -137,8 +137,10 @@ def _command(process: psutil.Process) -> str:
         return ""
 
 
-def conclude(home: Path, sender: Sender, killed: Killed, kills: int, before: Ids) -> Claim:
-    """The claim of what a sender was told and what the home holds; ``before``: what had landed of earlier days."""
+def conclude(home: Path, sender: Sender, killed: Killed, kills: int, before: Ids, cut: int) -> Claim:
+    """The claim of what a sender was told and what the home holds; ``before``: what had landed of earlier days; ``cut``:
+    landings that were cut off.
+    """
     with reading(home / "online" / "decisions.sqlite") as log:
         decided = {row[0] for row in log.execute("select decision_id from decisions")}
         events = [row[0] for row in log.execute("select event_id from events")]
@@ -146,7 +148,6 @@ def conclude(home: Path, sender: Sender, killed: Killed, kills: int, before: Ids
     lost = len(sender.decided - decided) + len(sender.stored - set(events)) + len(sender.rejected - rejected)
     strange = len(set(events) - sender.sent) + len(rejected - sender.spoiled)
     twice = len(events) - len(set(events))
-    cut = land(home)
     missed = wrong(home, before)
     figure = lost + strange + twice + sum(missed.values()) + len(sender.wrong) + killed.orphans
     return Claim(

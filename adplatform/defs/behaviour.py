@@ -17,8 +17,11 @@ from adplatform.defs.lineage import column_lineage
 from adplatform.defs.resources import OWNERS, WAREHOUSE_POOL, Platform
 from adplatform.settings import REPOSITORY, Settings, settings
 from adplatform.store.atomic import write_bytes
+from adplatform.store.lock import file_lock
 
 PROJECT = REPOSITORY / "dbt_project"
+PARSE_SECONDS = 300.0
+"""Longest wait for another process that parses."""
 DBT = Path(sys.executable).with_name("dbt")
 
 
@@ -56,18 +59,23 @@ class Translator(DagsterDbtTranslator):
 
 
 def project(config: Settings | None = None) -> DbtProject:
-    """The project with its manifest, parsed again when a file of the project is another than it was parsed from."""
+    """The project with its manifest, parsed again when a file of the project is another than it was parsed from.
+
+    By one process at a time, and where no build writes: two that wrote one manifest left neither's.
+    """
     config = config or settings()
     os.environ.update(environment(config))
-    target = config.home / "dbt" / "target"
+    target = config.home / "dbt" / "parsed"
     found = DbtProject(project_dir=PROJECT, profiles_dir=PROJECT, target_path=target)
     files = sorted(p for p in PROJECT.rglob("*") if p.suffix in {".sql", ".yml", ".csv"})
     digest = hashlib.sha256(b"".join(str(p).encode() + p.read_bytes() for p in files)).hexdigest()
     parsed = target / "parsed-from"
-    if not found.manifest_path.exists() or not parsed.exists() or parsed.read_text() != digest:
-        client = DbtCliResource(project_dir=found, dbt_executable=str(DBT))
-        client.cli(["parse", "--quiet"], target_path=target).wait()
-        write_bytes(parsed, digest.encode())
+    with file_lock(target.with_suffix(".lock"), PARSE_SECONDS):
+        if not found.manifest_path.exists() or not parsed.exists() or parsed.read_text() != digest:
+            parsed.unlink(missing_ok=True)
+            client = DbtCliResource(project_dir=found, dbt_executable=str(DBT))
+            client.cli(["parse", "--quiet"], target_path=target).wait()
+            write_bytes(parsed, digest.encode())
     return found
 
 

@@ -22,7 +22,7 @@ from adplatform.processes import process_tag
 from adplatform.serve import OWNER, PARENT, free_port, wait_for_port
 from benchmarks import events_claim
 from benchmarks.events_claim import Killed, conclude, kill_parent
-from benchmarks.events_landing import landed
+from benchmarks.events_landing import land, landed
 from benchmarks.events_sender import Sender
 from benchmarks.served import Gateway, scratch, served
 from tests.homes import REPOSITORY
@@ -33,7 +33,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def test_killed_workers_and_parents_lose_nothing_that_was_answered(demo_home: Path) -> None:
     claim = events_claim.run(events=600, decisions=30, kills=4, seed=4, source=demo_home)
-    assert claim.holds, claim
+    assert claim.figure == 0, claim  # how soon it is back is for `make prove` and the demo to say
+    assert claim.detail["landings_cut_off"] > 0
     assert claim.n >= 600
 
 
@@ -48,10 +49,11 @@ def test_a_lost_or_doubled_event_is_found_out(demo_home: Path) -> None:
 
 
 def _found_out(home: Path, sender: Sender) -> None:
-    before = landed(home)
+    before, cut = landed(home), land(home)
+    assert cut > 0
 
     def concluded(killed: Killed | None = None) -> Claim:
-        return conclude(home, sender, killed or Killed(), 0, before)
+        return conclude(home, sender, killed or Killed(), 0, before, cut)
 
     assert concluded().holds is True, concluded()
     for told in (sender.decided, sender.stored, sender.rejected):
