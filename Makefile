@@ -5,7 +5,7 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml requirements.lock requireme
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint mutate dev serve bench prove screenshots clean
+.PHONY: help setup demo test lint style types mutate dev serve bench prove screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,15 +25,21 @@ demo: setup ## run the whole loop once on the simulated market; prints where the
 
 test: export ADPLATFORM_TEST_HOME := $(CURDIR)/.test-home
 test: COVERED := $(if $(COVER),--cov --cov-append --cov-report= --cov-fail-under=0)
-test: setup lint ## run every check and test (under 20 minutes on two cores); COVER=1 measures coverage, a third longer
+test: setup style ## run every check and test (under 20 minutes on two cores); COVER=1 measures coverage, a third longer
 	@rm -rf .coverage .coverage.* .test-home
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/browser $(COVERED)
-	$(BIN)/python -m pytest tests/browser $(COVERED)  # a daemon of its own: not beside other tests
+	($(BIN)/mypy && $(BIN)/lint-imports) & types=$$!; \
+	$(BIN)/python -m pytest tests/browser $(COVERED); tested=$$?; \
+	wait $$types && exit $$tested  # a daemon of its own: not beside other tests
 	$(if $(COVER),$(BIN)/coverage report)
 
-lint: setup ## style, types and import rules
+lint: style types ## style, types and import rules
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -21,9 +21,9 @@ NODES = "import json; from adplatform.defs.behaviour import project; print(len(j
 def test_processes_that_start_at_once_on_a_new_home_all_have_the_manifest(tmp_path: Path) -> None:
     env = {**os.environ, "ADPLATFORM_HOME": str(tmp_path)}
     command = [sys.executable, "-c", NODES]
-    started = [subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    started = [subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     counts = {process.communicate(timeout=120)[0].splitlines()[-1] for process in started}
-    assert [process.returncode for process in started] == [0, 0, 0]
+    assert [process.returncode for process in started] == [0, 0]
     assert len(counts) == 1
     assert int(counts.pop()) > 50
     manifest = project(Settings(home=tmp_path)).manifest_path
