@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import numpy as np
 
 from adplatform.contracts.claims import Claim
@@ -35,6 +37,7 @@ from benchmarks.served import Gateway, scratch, served
 
 TOLERANCE: Final = 1e-12
 CLIENTS: Final = 4
+TRIES: Final = 20
 SHOWN: Final = 20
 """Of so many decisions one is shown, so that the day is one that the marts build."""
 PLACEMENTS: Final = ("feed", "banner", "story", "search", None, "a new place")
@@ -68,20 +71,28 @@ def _ask(
     done = itertools.count(1)
 
     def ask(body: dict[str, Any]) -> Decision:
-        answer = gateway.post("/v1/decide", body)
-        answer.raise_for_status()
-        made = Decision.model_validate_json(answer.content)
+        made = Decision.model_validate_json(_posted(gateway, "/v1/decide", body).content)
         number = next(done)
         if number % SHOWN == 1:
             at = {"decision_id": made.decision_id, "occurred_at": made.decided_at.isoformat()}
             event = {"event_id": f"shown-{made.decision_id}", "kind": "impression", **at}
-            gateway.post("/v1/events", {"events": [event]}).raise_for_status()
+            _posted(gateway, "/v1/events", {"events": [event]})
         if progress:
             progress(number / n)
         return made
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         return list(pool.map(ask, bodies))
+
+
+def _posted(gateway: Gateway, path: str, body: dict[str, Any]) -> httpx.Response:
+    """The answer. What waited too long while the machine stood still is refused, and asked again as its refusal says."""
+    for _ in range(TRIES):
+        answer = gateway.post(path, body)
+        if answer.status_code != 503:
+            break
+        time.sleep(0.1)
+    return answer.raise_for_status()
 
 
 def compare(home: Path, made: list[Decision]) -> Claim:
