@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from adplatform.contracts.agents import BudgetAgent, CreativeAgent, MeasurementAgent, TargetingAgent
 from adplatform.contracts.brief import Brief
 from adplatform.contracts.creative import CreativeRequest, CreativeSet
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import UNREADABLE, AdPlatformError, InputError
 from adplatform.delivery import Budget, BudgetPolicy
 from adplatform.inputs import AgentInputs, Labels, MeasurementInputs, TargetingInputs
 from adplatform.measurement.agent import Measurement
@@ -140,7 +140,7 @@ def or_none(what: str, build: Callable[[], T]) -> T | None:
     """What cannot be read or built is None: the orchestrator's rule answers for the agent, and the trace says so."""
     try:
         return build()
-    except (AdPlatformError, OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         _log.warning("%s can't be had: %s", what, error)
         return None
 

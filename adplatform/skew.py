@@ -13,7 +13,7 @@ from adplatform.contracts.serving import EventKind
 from adplatform.contracts.tables import DECISION_LOG
 from adplatform.contracts.targeting import CreativeAttributes
 from adplatform.state import State
-from adplatform.store.decision_file import bounds, micros, reading
+from adplatform.store.decision_file import micros, reading
 from adplatform.store.decision_rows import outcomes
 from adplatform.store.profile_snapshot import ATTRIBUTES, ProfileSnapshot, manifest_of
 from adplatform.store.profiles import Profiles
@@ -54,7 +54,7 @@ def skew_of(state: State, day: date) -> Skew | None:
         return None
     rows = state.landing.read(DECISION_LOG.name, day).to_pylist()
     some = rows[:: max(1, -(-len(rows) // MOST_DECISIONS))]
-    profiles, ends, late = profiles_of(state, day), _data_ends(state), _late(state, day)
+    profiles, ends = profiles_of(state, day), _data_ends(state)
     lag, differing = None, list[tuple[dict[str, Any], str]]()
     for row in some:
         at = row["decided_at"].astimezone(UTC)
@@ -64,17 +64,13 @@ def skew_of(state: State, day: date) -> Skew | None:
         feature = difference(row, profiles.get(row["user_id"]))
         if feature is not None:
             differing.append((row, feature))
-    then = _Then(state, {row["user_id"] for row, _ in differing})
+    then = _Then(state, day, {row["user_id"] for row, _ in differing} - {None})
     lagged, unknown, skewed = 0, 0, list[str]()
     for row, feature in differing:
-        version, at = row["profile_version"], micros(row["decided_at"])
+        version = row["profile_version"]
         if version is not None and version not in ends:
             unknown += 1
-        elif (
-            version is not None
-            and (ends[version] < day or any(came > at for came in late.get(row["user_id"], ())))
-            and then.explains(row)
-        ):
+        elif version is not None and (ends[version] < day or then.more_came(row)) and then.explains(row):
             lagged += 1
         else:
             skewed.append(f"{row['decision_id']}: {feature}")
@@ -82,19 +78,28 @@ def skew_of(state: State, day: date) -> Skew | None:
 
 
 class _Then:
-    """What the log could tell of some users at any moment."""
+    """What the log could tell of some users at any moment of a day."""
 
-    def __init__(self, state: State, users: set[str | None]) -> None:
+    def __init__(self, state: State, day: date, users: set[str]) -> None:
+        self._start = datetime.combine(day, time(), UTC)
         self._root, self._kept = Snapshots(state.settings.profiles), dict[str, ProfileSnapshot]()
         self._of_user: dict[str, list[Came]] = defaultdict(list)
         self._conversions: list[Came] = []
         if users and state.settings.decisions.exists():
             with reading(state.settings.decisions) as log:
                 for came, outcome in outcomes(log):
-                    if outcome.user_id in users:
-                        self._of_user[str(outcome.user_id)].append((came, outcome))
+                    if outcome.user_id is not None and outcome.user_id in users:
+                        self._of_user[outcome.user_id].append((came, outcome))
                     if outcome.kind is EventKind.CONVERSION:
                         self._conversions.append((came, outcome))
+
+    def more_came(self, row: dict[str, Any]) -> bool:
+        """Whether something of earlier days, which the day's features know, came in after the decision."""
+        at, start = micros(row["decided_at"]), self._start
+        return any(
+            came > at and min(outcome.occurred_at, outcome.decided_at) < start
+            for came, outcome in self._of_user[row["user_id"]]
+        )
 
     def explains(self, row: dict[str, Any]) -> bool:
         """Whether the features served are those of the snapshot named and what had come until then; of what was under way
@@ -149,18 +154,3 @@ def _data_ends(state: State) -> dict[str | None, date]:
     """The day after the data of each snapshot that is still kept."""
     snapshots = Snapshots(state.settings.profiles)
     return {version: manifest_of(snapshots.path(version)).as_of for version in snapshots.versions()}
-
-
-def _late(state: State, day: date) -> dict[str, list[int]]:
-    """When events of earlier days came in on this day or later, by user, in microseconds."""
-    start, _ = bounds(day)
-    found: dict[str, list[int]] = defaultdict(list)
-    if state.settings.decisions.exists():
-        with reading(state.settings.decisions) as log:
-            for user, came in log.execute(
-                "select d.user_id, e.received_at from events e join decisions d using (decision_id) "
-                "where e.received_at >= ? and (e.occurred_at < ? or d.decided_at < ?) and d.user_id is not null",
-                (start, start, start),
-            ):
-                found[user].append(came)
-    return found

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from adplatform.contracts.errors import InputError
@@ -24,6 +25,7 @@ from adplatform.targeting.bandit import LoggingPolicy, Policy, SoftmaxPolicy, lo
 from adplatform.targeting.baseline import BaseRateModel
 from adplatform.targeting.collaborative import InteractionFactors, RankingScore, ranking_score
 from adplatform.targeting.evaluation import evaluate
+from adplatform.targeting.features import days_of
 from adplatform.targeting.labels import challenge, challenge_policy
 from adplatform.targeting.response import Response, ResponseModel, load_response
 
@@ -41,9 +43,9 @@ def examples(state: State, where: str = "true", parameters: Sequence[Any] = ()) 
     return state.warehouse.read(query, list(parameters))
 
 
-def days_of(table: pa.Table) -> Days:
+def distinct_days(table: pa.Table) -> Days:
     """Days of examples, in order."""
-    return tuple(sorted(table["event_day"].unique().to_pylist()))
+    return tuple(np.unique(days_of(table)).tolist())
 
 
 def first_held_out(state: State) -> date:
@@ -113,7 +115,7 @@ def train_factors(state: State) -> tuple[ModelVersion, RankingScore | None]:
     known = examples(state)
     factors = InteractionFactors.from_examples(known, seed=seed)
     metrics = score._asdict() if score else {}
-    version = publish(state, "interaction_factors", factors.save, seed, metrics, days_of(known))
+    version = publish(state, "interaction_factors", factors.save, seed, metrics, distinct_days(known))
     state.registry.promote("interaction_factors", version.version, "rebuilt from all days; nothing decides on it")
     return version, score
 
@@ -124,14 +126,14 @@ def challenge_response(state: State, threads: int = 2) -> Verdict:
     train, held_out = examples(state, "event_day < ?", [cut]), examples(state, "event_day >= ?", [cut])
 
     def first() -> First:
-        return BaseRateModel.fit(train).save, {"kind": "base rate by placement and creative"}, days_of(train)
+        return BaseRateModel.fit(train).save, {"kind": "base rate by placement and creative"}, distinct_days(train)
 
     champion = champion_of(state, "response_model", first)
     model = ResponseModel.fit(train, seed=state.settings.seed, threads=threads)
     incumbent = load_response(state.registry.path("response_model", champion.version))
     verdict = challenge(train, held_out, model, incumbent)
     metrics = {"trained_through": model.trained_through.isoformat(), **{c.rule: c.figure for c in verdict.checks}}
-    days = days_of(train), days_of(held_out)
+    days = distinct_days(train), distinct_days(held_out)
     challenger = publish(state, "response_model", model.save, state.settings.seed, metrics, *days)
     return judged(state, verdict, challenger, champion)
 
@@ -157,14 +159,14 @@ def challenge_bandit(state: State) -> tuple[Verdict, PolicyEvaluation]:
 
     def first() -> First:
         before = examples(state, "event_day < ?", [cut])
-        return LoggingPolicy.fit(before).save, {"kind": "the policy that wrote the log"}, days_of(before)
+        return LoggingPolicy.fit(before).save, {"kind": "the policy that wrote the log"}, distinct_days(before)
 
     champion = champion_of(state, "bandit_policy", first)
     incumbent: Policy = load_policy(state.registry.path("bandit_policy", champion.version))
     policy = SoftmaxPolicy(model)
     evaluation = evaluate(log, policy, incumbent, model, creatives(state), exposures)
     metrics = {"value": evaluation.values[-1].value, "gain": evaluation.difference.value}
-    challenger = publish(state, "bandit_policy", policy.save, state.settings.seed, metrics, days, days_of(log))
+    challenger = publish(state, "bandit_policy", policy.save, state.settings.seed, metrics, days, distinct_days(log))
     state.documents.put("policy_evaluation", "bandit_policy", evaluation)
     verdict = challenge_policy(evaluation, examples(state), model)
     return judged(state, verdict, challenger, champion), evaluation
@@ -176,7 +178,7 @@ def _reward_model(state: State, cut: date) -> tuple[Response, Days | None]:
     if serving.trained_through < cut:
         return serving, record.trained_on
     before = examples(state, "event_day < ?", [cut])
-    return ResponseModel.fit(before, seed=state.settings.seed), days_of(before)
+    return ResponseModel.fit(before, seed=state.settings.seed), distinct_days(before)
 
 
 def crown(state: State, agent: str) -> Promotion:

@@ -22,6 +22,7 @@ import psutil
 
 from adplatform.contracts.claims import Claim
 from adplatform.contracts.errors import AdPlatformError
+from adplatform.processes import alive, process_tag
 from adplatform.serve import free_port
 from adplatform.store.decision_file import reading
 from benchmarks.events_landing import Ids, land, landed, wrong
@@ -80,7 +81,9 @@ def run(
                     if progress:
                         progress((number + 1) / kills)
                 _until(sender, events, decisions, 600.0)
-        return conclude(home, sender, killed, kills, before, land(home))
+        claim = conclude(home, sender, killed, kills, before, land(home))
+    enough = len(sender.stored) >= events and len(sender.decided) >= decisions
+    return claim.model_copy(update={"holds": claim.holds and enough})
 
 
 def _until(sender: Sender, events: int, decisions: int = 0, seconds: float = 60.0) -> None:
@@ -104,16 +107,16 @@ def kill_worker(gateway: Gateway, rng: random.Random) -> float:
 
 def kill_parent(gateway: Gateway, how: str, killed: Killed, start: Callable[[], Gateway]) -> Gateway:
     """SIGKILL the parent alone, or the process group; the gateway that was started right after it."""
-    old = psutil.Process(gateway.process.pid).children(recursive=True)
+    old = [process_tag(child.pid) for child in psutil.Process(gateway.process.pid).children(recursive=True)]
     began = time.monotonic()
     (os.kill if how == "parent" else os.killpg)(gateway.process.pid, signal.SIGKILL)
     try:
         again = start()
         killed.restarts.append(time.monotonic() - began)
-        killed.orphans += sum(_alive(process) for process in old)
+        killed.orphans += sum(map(alive, old))
     except AdPlatformError:
         killed.restarts.append(math.inf)
-        killed.orphans += sum(_alive(process) for process in old)
+        killed.orphans += sum(map(alive, old))
         with suppress(ProcessLookupError):
             os.killpg(gateway.process.pid, signal.SIGKILL)
         again = start()
@@ -121,20 +124,12 @@ def kill_parent(gateway: Gateway, how: str, killed: Killed, start: Callable[[], 
 
 
 def _workers(gateway: Gateway) -> list[psutil.Process]:
-    found = psutil.Process(gateway.process.pid).children(recursive=True)
-    return [process for process in found if "worker" in _command(process)]
-
-
-def _alive(process: psutil.Process) -> bool:
-    return bool(_command(process))
-
-
-def _command(process: psutil.Process) -> str:
-    """Its command line; empty where it has ended, reaped or not."""
-    try:
-        return " ".join(process.cmdline()) if process.is_running() else ""
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
+    found = []
+    for process in psutil.Process(gateway.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended, reaped or not
+            if "worker" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def conclude(home: Path, sender: Sender, killed: Killed, kills: int, before: Ids, cut: int) -> Claim:

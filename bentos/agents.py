@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from adplatform.contracts.alerts import AlertKind, artefact_refused
 from adplatform.contracts.creative import CopySource, CreativeSet
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import UNREADABLE, AdPlatformError, InputError
 from adplatform.contracts.measurement import ExperimentDecision, PerformanceReport
 from adplatform.contracts.serving import AgentVersion
 from adplatform.contracts.targeting import SegmentRanking
@@ -76,7 +76,7 @@ class Held(Generic[T]):
             self._seen = mark
             try:
                 self._value = self._build()
-            except (AdPlatformError, OSError, ValueError, KeyError) as error:
+            except UNREADABLE as error:
                 self._refuse(error)
             else:
                 self._alerts().resolve(f"{AlertKind.ARTEFACT_REFUSED.value}:{self._subject}")

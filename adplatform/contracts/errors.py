@@ -38,6 +38,10 @@ class SetupError(AdPlatformError):
         super().__init__(f"{problem}; {mend}")
 
 
+UNREADABLE = (AdPlatformError, OSError, ValueError, KeyError, TypeError)
+"""What loading an artefact that is broken raises."""
+
+
 class AgentError(AdPlatformError):
     """An agent could not be used for this request; the orchestrator answers with its default rule."""
 

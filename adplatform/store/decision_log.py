@@ -85,21 +85,36 @@ class DecisionLog:
             insert_decisions(connection, [new])
             return new.answer
 
-        return self._submit(new) if key is None else self.once(key, work, new.decided_at)
+        return self._submit(new) if key is None else self._once(key, work, new.decided_at)
 
     def accept(self, events: Sequence[Judged], received_at: datetime) -> Future[Accepted]:
         """Store a batch. Raises, in the future, Unwritable on a full disk; nothing of the batch is kept then."""
         return self._submit(lambda connection: accept_events(connection, events, micros(received_at)))
 
-    def once(
-        self, key: Idempotency | None, change: Callable[[sqlite3.Connection], bytes], at: datetime
+    def report(
+        self,
+        events: Sequence[Judged],
+        received_at: datetime,
+        told: Callable[[Accepted], bytes],
+        key: Idempotency | None,
     ) -> Future[bytes]:
-        """The answer that ``change`` makes, kept under its key in the change's own transaction; where one is kept already
-        that is given, and nothing is changed. The future raises KeyConflict where the key came with another body.
+        """``accept``, and the answer that ``told`` makes of it; an earlier one, and nothing stored, where the key was used
+        before. The future raises KeyConflict as well, where the key came with another body.
         """
 
         def work(connection: sqlite3.Connection) -> bytes:
-            assert key
+            return told(accept_events(connection, events, micros(received_at)))
+
+        return self._submit(work) if key is None else self._once(key, work, received_at)
+
+    def once(self, key: Idempotency, answer: bytes, at: datetime) -> Future[bytes]:
+        """Keep an answer under its key, or give the one that is kept. For changes that leave nothing else here."""
+        return self._once(key, lambda _: answer, at)
+
+    def _once(self, key: Idempotency, change: Callable[[sqlite3.Connection], bytes], at: datetime) -> Future[bytes]:
+        """The answer that ``change`` makes, kept in its transaction; where one is kept already that, and no change."""
+
+        def work(connection: sqlite3.Connection) -> bytes:
             earlier = kept_answer(connection, key)
             if earlier is not None:
                 return earlier
@@ -107,7 +122,7 @@ class DecisionLog:
             keep_answer(connection, key, answer, at)
             return answer
 
-        return self._submit(change if key is None else work)
+        return self._submit(work)
 
     def expire(self, now: datetime, horizon: timedelta) -> Future[int]:
         """Reject events whose decision has not come within ``horizon`` of their arrival; they are kept. How many."""

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adplatform.contracts.errors import AdPlatformError, InputError
+from adplatform.contracts.errors import UNREADABLE, InputError
 from adplatform.contracts.serving import LoggedDecision
 from adplatform.contracts.tables import DECISION_LOG, IMPRESSIONS
 from adplatform.settings import Settings
@@ -136,7 +136,7 @@ def _policy(state: State, found: Found, unknown: list[str]) -> tuple[dict[str, A
     policy: Any = None
     try:
         policy = load_policy(state.registry.path(origin.AGENT, version))
-    except (AdPlatformError, OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         unknown.append(f"probabilities: {version} cannot be loaded ({error})")
     promotion = origin.promotion_of(state, version, found.decided_at)
     if promotion is None:

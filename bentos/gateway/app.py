@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,9 +26,8 @@ from adplatform.contracts.serving import (
     Rejection,
 )
 from adplatform.contracts.targeting import RankRequest, SegmentRanking
-from adplatform.store.decision_file import micros
 from adplatform.store.decision_log import Unwritable
-from adplatform.store.decision_writes import Idempotency, KeyConflict, accept_events
+from adplatform.store.decision_writes import Accepted, Idempotency, KeyConflict
 from adplatform.store.judging import judge_all
 from bentos.agents import called
 from bentos.gateway.deciding import AGENT, UNIFORM, Asked, Made
@@ -68,15 +66,8 @@ def _online(app: FastAPI, worker: Worker) -> None:
     async def events(request: Request) -> Response:
         body = await request.body()
         now = datetime.now(UTC)
-        judged = judge_all(_batch(body), now)
-
-        def accept(log: sqlite3.Connection) -> bytes:
-            found = accept_events(log, judged, micros(now))
-            rejected = tuple(Rejection(index=i, event_id=e, reason=r) for i, e, r in found.rejected)
-            told = EventReport(accepted=found.accepted, duplicates=found.duplicates, held=found.held, rejected=rejected)
-            return told.model_dump_json().encode()
-
-        return json_answer(await _durable(worker.log.once(_key(request, body), accept, now)))
+        accepted = worker.log.report(judge_all(_batch(body), now), now, _report, _key(request, body))
+        return json_answer(await _durable(accepted))
 
 
 def _agents(app: FastAPI, worker: Worker) -> None:
@@ -107,7 +98,7 @@ def _agents(app: FastAPI, worker: Worker) -> None:
         asked = parse(Brief, body)
         planned = await called(lambda brief: worker.plan(brief, _deadline(request), _id(request)), asked)
         made, key = planned.model_dump_json().encode(), _key(request, body)
-        answer = made if key is None else await _durable(worker.log.once(key, lambda _: made, datetime.now(UTC)))
+        answer = made if key is None else await _durable(worker.log.once(key, made, datetime.now(UTC)))
         if answer == made:
             for step in planned.trace:
                 here = step.fallback or step.agent not in worker.remote  # its service has counted the rest
@@ -138,6 +129,12 @@ def _batch(body: bytes) -> list[Any]:
     if not isinstance(found, list) or set(sent) != {"events"} or not 1 <= len(found) <= MOST_EVENTS:
         raise Refused(422, "invalid", f'events: send {{"events": [...]}} with 1 to {MOST_EVENTS} events')
     return found
+
+
+def _report(found: Accepted) -> bytes:
+    rejected = tuple(Rejection(index=i, event_id=e, reason=r) for i, e, r in found.rejected)
+    report = EventReport(accepted=found.accepted, duplicates=found.duplicates, held=found.held, rejected=rejected)
+    return report.model_dump_json().encode()
 
 
 def _key(request: Request, body: bytes) -> Idempotency | None:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import orjson
 
-from adplatform.contracts.errors import InputError
+from adplatform.contracts.errors import UNREADABLE, InputError
 from adplatform.contracts.profiles import Profile
 from adplatform.contracts.serving import DecideRequest
 from adplatform.contracts.targeting import CreativeAttributes
@@ -28,7 +28,7 @@ from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import Policy, UniformPolicy, choose, load_policy
 from adplatform.targeting.features import RequestFeatures
 from adplatform.targeting.request import features
-from bentos.gateway.shadowing import UNREADABLE, Shadowing
+from bentos.gateway.shadowing import Shadowing
 
 AGENT: Final = "bandit_policy"
 UNIFORM: Final = "uniform"

@@ -8,15 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from adplatform.contracts.errors import AdPlatformError
+from adplatform.contracts.errors import UNREADABLE
 from adplatform.store.registry import Registry
 from adplatform.targeting.bandit import Policy, choose, load_policy
 from adplatform.targeting.features import RequestFeatures
 from bentos import metrics
 
 POINTER: Final = "shadow"
-UNREADABLE: Final = (AdPlatformError, OSError, ValueError, KeyError, TypeError)
-"""What a broken artefact raises."""
 _log = logging.getLogger(__name__)
 
 

@@ -45,7 +45,7 @@ def land(state: State, day: date, after: date) -> None:
 def test_a_day_that_landed_beside_the_training_or_after_it_is_not_among_those_that_it_was_trained_on(
     state: State,
 ) -> None:
-    known = [d.isoformat() for d in training.days_of(training.examples(state))]
+    known = [d.isoformat() for d in training.distinct_days(training.examples(state))]
     first = date.fromisoformat(known[0])
     land(state, first - DAY, first)  # has not reached the marts when the model is trained on them
     training.challenge_response(state)

@@ -43,7 +43,7 @@ create table answers (
 ) without rowid;
 pragma user_version = 1;
 """
-"""The tables as version 1 made them."""
+"""The tables as version 1 made them: a copy, so that a change of that step is seen here."""
 KEY = Idempotency.of("key-1", "/v1/decide k1", b"body")
 CLICK = event("c1", EventKind.CLICK, "d1", 5)
 EARLY = [event("early-1", EventKind.IMPRESSION, "d9"), event("early-2", EventKind.CLICK, "d9", 3)]
