@@ -5,14 +5,14 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from adplatform.contracts.base import Interval
 from adplatform.contracts.delivery import AllocationOption, AllocationRequest
 from adplatform.contracts.errors import InputError
-from adplatform.delivery.allocation import allocate, limits, reward
+from adplatform.delivery.allocation import LINEAR, allocate, limits, reward
 
 
 def option(name, rate, saturation, minimum=0, maximum=None, low=None, high=None):
@@ -78,7 +78,13 @@ def test_a_larger_budget_takes_a_cent_from_no_one(request, more):
     assert all(after[k] >= before[k] for k in before)
 
 
+NEARLY_STRAIGHT = AllocationRequest(
+    options=(option("straight", 1.0, 1e15), option("bends", 1.0, 1e4)), budget=Decimal("4999999.61")
+)
+
+
 @given(requests())
+@example(NEARLY_STRAIGHT)
 @settings(max_examples=100, deadline=None)
 def test_no_cent_would_earn_more_elsewhere(request):
     # Karush-Kuhn-Tucker in whole cents: the least gain of a cent given is at least the largest gain of a cent withheld
@@ -87,12 +93,13 @@ def test_no_cent_would_earn_more_elsewhere(request):
     given_, withheld = [], []
     for i, o in enumerate(request.options):
         rate = (1 - request.risk) * o.reward_rate + request.risk * o.reward_interval.low
-        gain = rate * o.saturation * -np.expm1(-0.01 / o.saturation) if rate else 0.0
+        saturation = min(o.saturation, LINEAR)  # as the contract says: above it, it counts as it
+        gain = rate * saturation * -np.expm1(-0.01 / saturation) if rate else 0.0
         k = got[o.option_id]
         if k > low[i]:
-            given_.append(gain * np.exp(-(k - 1) * 0.01 / o.saturation))
+            given_.append(gain * np.exp(-(k - 1) * 0.01 / saturation))
         if k < high[i]:
-            withheld.append(gain * np.exp(-k * 0.01 / o.saturation))
+            withheld.append(gain * np.exp(-k * 0.01 / saturation))
     if given_ and withheld:
         assert min(given_) >= max(withheld) * (1 - 1e-9)
 
