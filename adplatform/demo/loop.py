@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from adplatform import asset_keys
 from adplatform.contracts.claims import Claim
 from adplatform.demo import claims as demo_claims
 from adplatform.demo import data
+from adplatform.demo.pool import pool
 from adplatform.report.summary import write_report
 from adplatform.settings import Settings, settings
 
@@ -123,16 +125,32 @@ def _materialize_all(
         return
     beside = " or ".join(f"key:{k}" for k in (asset_keys.COPY_MODEL, *asset_keys.PUBLISHED))
     agents = f"(group:targeting or group:measurement or group:delivery or {beside})"
-    per_campaign = " or ".join(f"key:{k}" for k in asset_keys.PER_CAMPAIGN)
-    with stages.stage("agents"):
-        ok = run("agents", f"{agents} and not ({per_campaign})")
-    if not ok:
-        return
+    worded = f"key:{asset_keys.CAMPAIGN_CREATIVES}"
+    planned = " or ".join(f"key:{k}" for k in asset_keys.PER_CAMPAIGN if k != asset_keys.CAMPAIGN_CREATIVES)
     campaigns = sorted(p.stem for p in (config.home / "briefs").glob("*.yaml"))[:limit]
-    with stages.stage("campaigns", len(campaigns)) as advance:
-        for number, campaign in enumerate(campaigns):
-            run(f"campaign {campaign}", per_campaign, campaign)
-            advance((number + 1) / len(campaigns))
+    with pool(niceness=10) as processes:
+        # Copy needs the language model and the brief alone: it is written while the agents are trained.
+        creatives = {processes.submit(_apart, worded, campaign): campaign for campaign in campaigns}
+        with stages.stage("agents"):
+            ok = run("agents", f"{agents} and not ({worded} or {planned})")
+        if not ok:
+            processes.shutdown(cancel_futures=True)
+            return
+        with stages.stage("campaigns", len(campaigns)) as advance:
+            plans = [processes.submit(_apart, planned, creatives[done]) for done in as_completed(creatives)]
+            for number, done in enumerate(as_completed([*creatives, *plans]), start=1):
+                stages.failures += done.result()
+                advance(number / (2 * len(campaigns)))
+
+
+def _apart(selection: str, campaign: str) -> list[str]:
+    """Materialize a campaign's assets, in a process of the pool; returns what failed."""
+    from adplatform.defs.runs import instance
+
+    stages = Stages(Progress(disable=True))
+    with instance() as found:
+        _run(stages, found, f"campaign {campaign}", selection, campaign)
+    return stages.failures
 
 
 def _land_and_build(stages: Stages, loaded: dict[str, Any], run: Callable[..., bool]) -> bool:
