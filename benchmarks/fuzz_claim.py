@@ -6,6 +6,7 @@ ids of the served home are told beside what schemathesis makes up; an operation 
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import subprocess
@@ -39,6 +40,8 @@ NOT_ASKED: Final = {
 """Checks that are not made of an operation, and why."""
 PLANTED: Final = "response_schema_conformance"
 """What the twin must find."""
+MOST_TOLD: Final = 1000
+"""Letters of a body that a finding tells."""
 FEW: Final = 8
 """Ids of each kind that schemathesis is told."""
 
@@ -61,6 +64,8 @@ class Fuzzed(NamedTuple):
     """How often each check was made."""
     findings: Counter[tuple[str, str]]
     """Requests that failed a check, by operation and check."""
+    first: dict[tuple[str, str], str]
+    """What the first of them sent and got."""
 
 
 def run(
@@ -94,6 +99,7 @@ def conclude(asked: set[str], found: Fuzzed, twin: Fuzzed, examples: int) -> Cla
         n=examples,
         detail={
             "findings": {f"{o}: {check}": n for (o, check), n in sorted(found.findings.items())},
+            "first": {f"{o}: {check}": text for (o, check), text in sorted(found.first.items())},
             "sent": {o: found.sent[o] for o in sorted(asked)}, "answered_200": {o: found.answered[o] for o in sorted(asked)},
             "never_200": silent, "twin_not_found": missed, "checks": dict(sorted(found.checked.items())),
             "left_out": LEFT_OUT, "not_asked": NOT_ASKED,
@@ -173,7 +179,7 @@ def read(report: Path, code: int) -> Fuzzed:
 
     Raises AdPlatformError on any other code, on errors, and on a report that does not read or has no end.
     """
-    found, errors, end = Fuzzed(Counter(), Counter(), Counter(), Counter()), [], "it has no end"
+    found, errors, end = Fuzzed(Counter(), Counter(), Counter(), Counter(), {}), [], "it has no end"
     try:
         with report.open() as lines:
             for line in lines:
@@ -202,4 +208,18 @@ def _add(found: Fuzzed, recorder: Mapping[str, Any]) -> None:
         found.answered[names[number]] += interaction.get("response", {}).get("status_code") == 200
     for number, checks in recorder.get("checks", {}).items():
         found.checked.update(check["name"] for check in checks)
-        found.findings.update({(names[number], check["name"]) for check in checks if check["status"] == "failure"})
+        failed = {(names[number], check["name"]) for check in checks if check["status"] == "failure"}
+        found.findings.update(failed)
+        for finding in failed:
+            found.first.setdefault(finding, _said(recorder["interactions"][number]))
+
+
+def _said(interaction: Mapping[str, Any]) -> str:
+    """A request and its answer in words, bodies cut off."""
+
+    def body(held: Mapping[str, Any] | None) -> str:
+        return base64.b64decode((held or {}).get("$base64", "")).decode(errors="replace")[:MOST_TOLD]
+
+    asked, answer = interaction["request"], interaction.get("response", {})
+    told = f"{answer.get('status_code')} {body(answer.get('content'))}"
+    return f"{asked['method']} {asked['uri']} {body(asked.get('body'))} -> {told}"

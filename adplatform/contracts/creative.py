@@ -46,7 +46,7 @@ class CreativeRequest(Message):
     """Word 5 to 10 variants for this brief. The same seed gives the same variants."""
 
     brief: Brief
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class CreativeSet(Message):

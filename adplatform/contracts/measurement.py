@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -48,12 +48,17 @@ class PerformanceReport(Message):
     model_version: str
 
 
+MOST_PEOPLE: Final = 10_000_000_000
+People = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
+"""A count of people: more than there are is a mistake."""
+
+
 class ArmCounts(Message):
     """Counts of one arm: ``users`` assigned, of whom ``successes`` clicked or converted (by the metric)."""
 
     arm: Identifier
-    users: Annotated[int, Field(ge=0)]
-    successes: Annotated[int, Field(ge=0)]
+    users: People
+    successes: People
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -70,7 +75,7 @@ class ExperimentCounts(Message):
     treatment: ArmCounts
     treatment_share: Annotated[float, Field(ge=0.01, le=0.99)] = 0.5
     """Designed share of users in treatment."""
-    designed_users: Annotated[int, Field(ge=2)] | None = None
+    designed_users: Annotated[People, Field(ge=2)] | None = None
     """Users in both arms that the design asked for."""
     as_of: Day | None = None
 

@@ -112,13 +112,18 @@ def always_valid_rate(successes: int, n: int, level: float = 0.95) -> Bounds:
     marginal = special.betaln(successes + 0.5, n - successes + 0.5) - special.betaln(0.5, 0.5)
     bound = float(marginal + np.log(1 - check_level(level)))
 
-    def excess(p: float) -> float:
-        return float(special.xlogy(successes, p) + special.xlog1py(n - successes, -p)) - bound
+    return Bounds(_least_rate(successes, n, bound), 1.0 - _least_rate(n - successes, n, bound))
 
-    rate, tiny = successes / n, 1e-15
-    low = 0.0 if successes == 0 else float(optimize.brentq(excess, tiny, rate))
-    high = 1.0 if successes == n else float(optimize.brentq(excess, rate, 1 - tiny))
-    return Bounds(low, high)
+
+def _least_rate(successes: int, n: int, bound: float) -> float:
+    """The least p at which log p^x (1 - p)^(n - x) reaches ``bound``; solved on log p, from under where p^x alone reaches it."""
+    if successes == 0:
+        return 0.0
+
+    def excess(log_p: float) -> float:
+        return float(successes * log_p + special.xlog1py(n - successes, -np.exp(log_p))) - bound
+
+    return float(np.exp(optimize.brentq(excess, bound / successes - 1.0, np.log(successes / n))))
 
 
 def crossing_probability(fractions: ArrayLike, boundaries: ArrayLike, drift: float) -> tuple[float, float]:

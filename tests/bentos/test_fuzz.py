@@ -99,6 +99,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
 
 def test_findings_are_counted_by_operation_and_check_without_the_exclusions(ran: Ran) -> None:
     assert set(ran.found.findings) == {(BROKEN, "not_a_server_error"), (PICKY, "positive_data_acceptance")}
+    assert ran.found.first[BROKEN, "not_a_server_error"].endswith('/v1/broken  -> 500 {"error":"broken"}')
     assert 0 < ran.found.answered[THING] < ran.found.sent[THING]
     assert ran.found.sent[LIFT] > 0
     assert ran.found.sent[PLAN] == 0
@@ -132,7 +133,7 @@ def test_a_run_that_did_not_do_its_work_is_an_error_and_no_finding(ran: Ran, tmp
 
 
 def fuzzed(answered: int = 3, *findings: tuple[str, str]) -> Fuzzed:
-    return Fuzzed(Counter({THING: 9}), Counter({THING: answered}), Counter({PLANTED: 9}), Counter(findings))
+    return Fuzzed(Counter({THING: 9}), Counter({THING: answered}), Counter({PLANTED: 9}), Counter(findings), {})
 
 
 @pytest.mark.parametrize(

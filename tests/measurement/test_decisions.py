@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from adplatform.contracts.errors import InputError
-from adplatform.contracts.measurement import Action, LiftEstimate
+from adplatform.contracts.measurement import MOST_PEOPLE, Action, LiftEstimate
 from adplatform.measurement import conjugate
 from adplatform.measurement.decisions import decide, design_rate, planned_users, present_power
 from adplatform.stats import power
@@ -92,6 +93,29 @@ def test_a_finished_experiment_without_a_proven_difference_says_so() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@st.composite
+def arms(draw: st.DrawFn) -> tuple[int, int]:
+    """(successes, users) of any size that the contract takes, often at an end."""
+    users = draw(st.one_of(st.integers(0, MOST_PEOPLE), st.sampled_from([0, 1, 20, MOST_PEOPLE])))
+    return draw(st.one_of(st.integers(0, users), st.sampled_from([0, min(1, users), users]))), users
+
+
+@given(arms(), arms(), st.floats(0.01, 0.99), st.one_of(st.none(), st.integers(2, MOST_PEOPLE)))
+@example((MOST_PEOPLE, MOST_PEOPLE), (MOST_PEOPLE, MOST_PEOPLE), 0.56, None)
+@settings(deadline=None)
+def test_whatever_counts_the_contract_takes_are_decided(
+    control: tuple[int, int], treatment: tuple[int, int], share: float, designed: int | None
+) -> None:
+    found = decide(counts(control, treatment, treatment_share=share, designed_users=designed))
+    assert found.lift.absolute_interval.low <= found.lift.absolute_interval.high
+
+
+def test_more_users_than_there_are_people_are_refused() -> None:
+    # a posterior of 1e15 successes without a failure has no quantiles in float64
+    with pytest.raises(ValidationError, match=r"users\n  Input should be less than or equal to 10000000000"):
+        counts((1_632_330_615_737_014, 1_632_330_615_737_014), (1, 2))
+
+
 @given(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 3_000))
 def test_every_decision_has_words_and_agrees_with_its_interval(n: int, x: int, m: int, y: int) -> None:
     found = decide(counts((min(x, n), n), (min(y, m), m)))
