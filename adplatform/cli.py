@@ -67,7 +67,7 @@ def demo(
         Dataset, typer.Option(help="Simulated market, or real logs of a fashion shop.")
     ] = Dataset.SIMULATED,
     scale: Annotated[Scale, typer.Option(help="Size of the simulated market.")] = Scale.TINY,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated market.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated market.")] = 1,
     last_day: Annotated[str | None, typer.Option(help="Last day of data; yesterday (UTC) if not given.")] = None,
     campaigns: Annotated[int | None, typer.Option(help="Plan only the first so many campaigns.", min=1)] = None,
     claims: Annotated[bool, typer.Option(help="Check the reduced claims against known truth as well.")] = True,
@@ -115,7 +115,9 @@ def ingest(
 @app.command()
 def plan(
     request: Annotated[str, typer.Argument(help="A sentence in quotes, or the path of a brief (.yaml).")],
-    seed: Annotated[int, typer.Option(help="Seed of the draws; the same request and seed give the same plan.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws; the same request and seed give the same plan.")
+    ] = 0,
     json_: JsonFlag = False,
 ) -> None:
     """Turn a campaign request into a plan: creatives, segments, budgets, and who said what.

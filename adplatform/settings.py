@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ADPLATFORM_", extra="ignore")
 
     home: Path = Field(default=REPOSITORY / ".adplatform", description="Where all state lives.")
-    seed: int = Field(default=20261101, description="Seed of every random draw that is not given one.")
+    seed: int = Field(default=20261101, ge=0, lt=2**63, description="Seed of every random draw that is not given one.")
     attribution_days: int = Field(
         default=3, ge=1, le=90, description="A conversion counts for an impression this many days."
     )

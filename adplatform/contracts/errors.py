@@ -11,11 +11,23 @@ AdPlatformError            exit 1   a check or a run failed
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AdPlatformError(Exception):
     """A check or a run failed. Base of every error that adplatform raises on purpose."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that a process of a pool can hand it over: as it is, whatever its class is made from."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[AdPlatformError], arguments: tuple[Any, ...], state: dict[str, Any]) -> AdPlatformError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(AdPlatformError):

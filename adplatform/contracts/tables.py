@@ -128,7 +128,7 @@ EXPERIMENTS: Final = Table(
             references="creatives_library.creative_id",
         ),
         Column("treatment_share", N, "Designed share of users in treatment.", low=0.01, high=0.99),
-        Column("designed_users", INT, "Users in both arms that the design asked for.", True, low=2),
+        Column("designed_users", INT, "Users in both arms that the design asked for.", True, low=2, high=1e10),
         Column("starts_on", D, "First day, UTC."),
         Column("ends_on", D, "Last day, UTC."),
     ),

@@ -24,6 +24,7 @@ from adplatform.demo import data
 from adplatform.demo.pool import pool
 from adplatform.report.summary import write_report
 from adplatform.settings import Settings, settings
+from adplatform.store.registry import Registry
 
 
 class DemoRequest(NamedTuple):
@@ -123,8 +124,12 @@ def _materialize_all(
         ok = _land_and_build(stages, loaded, run)
     if not ok:
         return
-    beside = " or ".join(f"key:{k}" for k in (asset_keys.COPY_MODEL, *asset_keys.PUBLISHED))
-    agents = f"(group:targeting or group:measurement or group:delivery or {beside})"
+    if Registry(config.models).champion(asset_keys.COPY_MODEL) is None and not run(
+        "language model", f"key:{asset_keys.COPY_MODEL}"
+    ):
+        return
+    published = " or ".join(f"key:{k}" for k in asset_keys.PUBLISHED)
+    agents = f"(group:targeting or group:measurement or group:delivery or {published})"
     worded = f"key:{asset_keys.CAMPAIGN_CREATIVES}"
     planned = " or ".join(f"key:{k}" for k in asset_keys.PER_CAMPAIGN if k != asset_keys.CAMPAIGN_CREATIVES)
     campaigns = sorted(p.stem for p in (config.home / "briefs").glob("*.yaml"))[:limit]
@@ -134,13 +139,14 @@ def _materialize_all(
         with stages.stage("agents"):
             ok = run("agents", f"{agents} and not ({worded} or {planned})")
         if not ok:
-            processes.shutdown(cancel_futures=True)
             return
         with stages.stage("campaigns", len(campaigns)) as advance:
-            plans = [processes.submit(_apart, planned, creatives[done]) for done in as_completed(creatives)]
-            for number, done in enumerate(as_completed([*creatives, *plans]), start=1):
-                stages.failures += done.result()
-                advance(number / (2 * len(campaigns)))
+            for number, done in enumerate(as_completed(creatives), start=1):
+                failed = done.result()
+                stages.failures += failed
+                if not failed:
+                    run(f"campaign {creatives[done]}", planned, creatives[done])
+                advance(number / len(campaigns))
 
 
 def _apart(selection: str, campaign: str) -> list[str]:
@@ -166,7 +172,7 @@ def _land_and_build(stages: Stages, loaded: dict[str, Any], run: Callable[..., b
 
 @contextmanager
 def _beside(selection: str) -> Iterator[None]:
-    """Materialize in a process of its own meanwhile. If it fails, the stage that needs it tells why, when it tries again."""
+    """Materialize in a process of its own meanwhile. If it fails, it is tried again, and that tells why."""
     import adplatform.definitions  # noqa: F401 - dbt's project is parsed here, not by both at once
 
     command = [sys.executable, "-m", "adplatform.cli", "materialize", selection]
@@ -186,7 +192,6 @@ def _online(
 ) -> dict[str, Any] | None:
     """Serve, decide, land what came of it, look for drift, train again, and see the gateway take what was promoted."""
     from adplatform.demo import online
-    from adplatform.store.registry import Registry
 
     market = online.market_of(loaded)
     with ExitStack() as running:

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from adplatform.contracts.errors import AdPlatformError
 
 
-def pool(niceness: int = 0) -> ProcessPoolExecutor:
-    """As many processes as there are processors; ``niceness`` above 0 gives way to the process that made them."""
-    return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _alone, (niceness,))
+@contextmanager
+def pool(niceness: int = 0) -> Iterator[ProcessPoolExecutor]:
+    """As many processes as there are processors; ``niceness`` above 0 gives way to the process that made them.
+
+    Where the block raises, an interrupt too, what they do is cut off: a run that they had begun is failed by whoever
+    starts next. Raises AdPlatformError where one of them was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    processes = ProcessPoolExecutor(os.cpu_count(), context, _alone, (niceness,))
+    try:
+        yield processes
+    except BaseException as error:
+        for child in multiprocessing.active_children():
+            child.kill()
+        processes.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise AdPlatformError("a process of the demo was killed, out of memory perhaps; run it again") from error
+        raise
+    processes.shutdown(cancel_futures=True)
 
 
 def _alone(niceness: int) -> None:

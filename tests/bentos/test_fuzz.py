@@ -100,6 +100,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
 def test_findings_are_counted_by_operation_and_check_without_the_exclusions(ran: Ran) -> None:
     assert set(ran.found.findings) == {(BROKEN, "not_a_server_error"), (PICKY, "positive_data_acceptance")}
     assert ran.found.first[BROKEN, "not_a_server_error"].endswith('/v1/broken  -> 500 {"error":"broken"}')
+    sent, got = ran.found.first[PICKY, "positive_data_acceptance"].split(" -> ")
+    assert '{"n":' in sent.replace(" ", "").replace("POST", "")
+    assert got == '422 {"error":"wrong"}'
     assert 0 < ran.found.answered[THING] < ran.found.sent[THING]
     assert ran.found.sent[LIFT] > 0
     assert ran.found.sent[PLAN] == 0

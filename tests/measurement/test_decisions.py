@@ -92,7 +92,6 @@ def test_a_finished_experiment_without_a_proven_difference_says_so() -> None:
     assert "All 20000 planned users are in" in found.reason
 
 
-@settings(max_examples=60, deadline=None)
 @st.composite
 def arms(draw: st.DrawFn) -> tuple[int, int]:
     """(successes, users) of any size that the contract takes, often at an end."""
@@ -102,12 +101,17 @@ def arms(draw: st.DrawFn) -> tuple[int, int]:
 
 @given(arms(), arms(), st.floats(0.01, 0.99), st.one_of(st.none(), st.integers(2, MOST_PEOPLE)))
 @example((MOST_PEOPLE, MOST_PEOPLE), (MOST_PEOPLE, MOST_PEOPLE), 0.56, None)
+@example((1, MOST_PEOPLE), (MOST_PEOPLE - 1, MOST_PEOPLE), 0.5, None)
 @settings(deadline=None)
 def test_whatever_counts_the_contract_takes_are_decided(
     control: tuple[int, int], treatment: tuple[int, int], share: float, designed: int | None
 ) -> None:
     found = decide(counts(control, treatment, treatment_share=share, designed_users=designed))
     assert found.lift.absolute_interval.low <= found.lift.absolute_interval.high
+    observed = treatment[0] / max(treatment[1], 1) - control[0] / max(control[1], 1)
+    assert control[1] * treatment[1] == 0 or (
+        found.always_valid_interval.low <= observed <= found.always_valid_interval.high
+    )
 
 
 def test_more_users_than_there_are_people_are_refused() -> None:
@@ -116,6 +120,7 @@ def test_more_users_than_there_are_people_are_refused() -> None:
         counts((1_632_330_615_737_014, 1_632_330_615_737_014), (1, 2))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 3_000))
 def test_every_decision_has_words_and_agrees_with_its_interval(n: int, x: int, m: int, y: int) -> None:
     found = decide(counts((min(x, n), n), (min(y, m), m)))
