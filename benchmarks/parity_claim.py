@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import httpx
 import numpy as np
+import stamina
 
 from adplatform.contracts.claims import Claim
 from adplatform.contracts.serving import Decision, LoggedDecision
@@ -87,12 +87,17 @@ def _ask(
 
 def _posted(gateway: Gateway, path: str, body: dict[str, Any]) -> httpx.Response:
     """The answer. What waited too long while the machine stood still is refused, and asked again as its refusal says."""
-    for _ in range(TRIES):
-        answer = gateway.post(path, body)
-        if answer.status_code != 503:
-            break
-        time.sleep(0.1)
-    return answer.raise_for_status()
+    tries = stamina.retry_context(
+        _refused, attempts=TRIES, timeout=None, wait_initial=0.1, wait_max=0.1, wait_jitter=0.0
+    )
+    for attempt in tries:
+        with attempt:
+            answer = gateway.post(path, body).raise_for_status()
+    return answer
+
+
+def _refused(error: Exception) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 503
 
 
 def compare(home: Path, made: list[Decision]) -> Claim:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=14, decimal_places=2)]
 """An amount in the campaign's currency, exact to the cent; JSON carries it as a string."""
+MOST_PEOPLE: Final = 10_000_000_000
+People = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
+"""A count of people: more than there are is a mistake."""
 IDENTIFIER_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._|:+-]*$"
 Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=IDENTIFIER_PATTERN)]
 """An id that is safe in a path, a header and a log line. Segment ids read ``audience|age band``."""

@@ -13,8 +13,8 @@ from adplatform.contracts.base import Identifier, Interval, Message, Money, Prob
 class AllocationOption(Message):
     """Something money can be spent on: a campaign, or a creative x segment combination.
 
-    Expected reward of spend ``b``: ``reward_rate * saturation * (1 - exp(-b / saturation))``. A saturation above 1e13
-    counts as 1e13, one below 1e-5 as 1e-5.
+    Expected reward of spend ``b``: ``reward_rate * saturation * (1 - exp(-b / saturation))``. The split takes
+    one above 1e13 for 1e13, one below 1e-5 for 1e-5.
     """
 
     option_id: Identifier

@@ -21,13 +21,7 @@ class AdPlatformError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """So that a process of a pool can hand it over: as it is, whatever its class is made from."""
-        return _again, (type(self), self.args, self.__dict__)
-
-
-def _again(kind: type[AdPlatformError], arguments: tuple[Any, ...], state: dict[str, Any]) -> AdPlatformError:
-    error = kind.__new__(kind, *arguments)
-    error.__dict__.update(state)
-    return error
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class InputError(AdPlatformError):

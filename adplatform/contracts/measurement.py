@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from adplatform.contracts.base import Day, Identifier, Interval, Message, Money, Probability
+from adplatform.contracts.base import Day, Identifier, Interval, Message, Money, People, Probability
 from adplatform.contracts.targeting import CreativeAttributes, SegmentScore
 
 
@@ -46,11 +46,6 @@ class PerformanceReport(Message):
 
     combinations: tuple[ExpectedPerformance, ...]
     model_version: str
-
-
-MOST_PEOPLE: Final = 10_000_000_000
-People = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
-"""A count of people: more than there are is a mistake."""
 
 
 class ArmCounts(Message):

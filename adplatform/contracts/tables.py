@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from adplatform.contracts.base import MOST_PEOPLE
+
 
 class Kind(StrEnum):
     """Type of a landing column. TIMESTAMP is UTC with microseconds; DATE is ISO."""
@@ -128,7 +130,7 @@ EXPERIMENTS: Final = Table(
             references="creatives_library.creative_id",
         ),
         Column("treatment_share", N, "Designed share of users in treatment.", low=0.01, high=0.99),
-        Column("designed_users", INT, "Users in both arms that the design asked for.", True, low=2, high=1e10),
+        Column("designed_users", INT, "Users in both arms that the design asked for.", True, low=2, high=MOST_PEOPLE),
         Column("starts_on", D, "First day, UTC."),
         Column("ends_on", D, "Last day, UTC."),
     ),

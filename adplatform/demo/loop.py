@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
@@ -24,7 +22,6 @@ from adplatform.demo import data
 from adplatform.demo.pool import pool
 from adplatform.report.summary import write_report
 from adplatform.settings import Settings, settings
-from adplatform.store.registry import Registry
 
 
 class DemoRequest(NamedTuple):
@@ -101,41 +98,59 @@ def run_demo(wanted: DemoRequest, console: Console) -> DemoResult:
     return DemoResult(path, summary, not stages.failures and all(c.holds is not False for c in claims))
 
 
-def _run(stages: Stages, found: dg.DagsterInstance, name: str, selection: str, partition: str | None = None) -> bool:
-    """Materialize; what failed is kept in ``stages``. Whether all went well."""
+def _materialized(
+    found: dg.DagsterInstance, name: str, selection: str, partition: str | None = None
+) -> tuple[bool, list[str]]:
+    """Materialize: whether every step went well, and what failed, checks too."""
     from adplatform.definitions import defs
     from adplatform.launch import failed_checks, materialize, root_cause
 
     result = materialize(defs, found, selection, partition)
-    for event in result.all_events:
-        if event.is_step_failure:
-            stages.failures.append(f"{name}: {event.step_key}: {root_cause(event)}")
-    stages.failures += [f"{name}: {check}" for check in failed_checks(result) if "_challenger" not in check]
-    return result.success
+    failed = [f"{name}: {e.step_key}: {root_cause(e)}" for e in result.all_events if e.is_step_failure]
+    failed += [f"{name}: {check}" for check in failed_checks(result) if "_challenger" not in check]
+    return result.success, failed
+
+
+def _run(stages: Stages, found: dg.DagsterInstance, name: str, selection: str, partition: str | None = None) -> bool:
+    """Materialize; what failed is kept in ``stages``. Whether all went well."""
+    ok, failed = _materialized(found, name, selection, partition)
+    stages.failures += failed
+    return ok
+
+
+def _apart(name: str, selection: str, partition: str | None = None) -> list[str]:
+    """Materialize in a process of the pool; what failed."""
+    from adplatform.defs.runs import instance
+
+    with instance() as found:
+        return _materialized(found, name, selection, partition)[1]
 
 
 def _materialize_all(
     stages: Stages, found: dg.DagsterInstance, loaded: dict[str, Any], config: Settings, limit: int | None
 ) -> None:
+    """What waits for no other is done beside in processes of a pool: the language model's conversion while data is landed
+    and built, and copy, which needs that model and a brief alone, while the agents are trained.
+    """
+
     def run(name: str, selection: str, partition: str | None = None) -> bool:
         return _run(stages, found, name, selection, partition)
 
-    with _beside(f"key:{asset_keys.COPY_MODEL}"):
-        ok = _land_and_build(stages, loaded, run)
-    if not ok:
-        return
-    if Registry(config.models).champion(asset_keys.COPY_MODEL) is None and not run(
-        "language model", f"key:{asset_keys.COPY_MODEL}"
-    ):
-        return
     published = " or ".join(f"key:{k}" for k in asset_keys.PUBLISHED)
     agents = f"(group:targeting or group:measurement or group:delivery or {published})"
     worded = f"key:{asset_keys.CAMPAIGN_CREATIVES}"
     planned = " or ".join(f"key:{k}" for k in asset_keys.PER_CAMPAIGN if k != asset_keys.CAMPAIGN_CREATIVES)
     campaigns = sorted(p.stem for p in (config.home / "briefs").glob("*.yaml"))[:limit]
     with pool(niceness=10) as processes:
-        # Copy needs the language model and the brief alone: it is written while the agents are trained.
-        creatives = {processes.submit(_apart, worded, campaign): campaign for campaign in campaigns}
+        converted = processes.submit(_apart, "language model", f"key:{asset_keys.COPY_MODEL}")
+        if not _land_and_build(stages, loaded, run):
+            return
+        with stages.stage("language model"):
+            failed = converted.result()
+        stages.failures += failed
+        if failed:
+            return
+        creatives = {processes.submit(_apart, f"campaign {c}", worded, c): c for c in campaigns}
         with stages.stage("agents"):
             ok = run("agents", f"{agents} and not ({worded} or {planned})")
         if not ok:
@@ -149,16 +164,6 @@ def _materialize_all(
                 advance(number / len(campaigns))
 
 
-def _apart(selection: str, campaign: str) -> list[str]:
-    """Materialize a campaign's assets, in a process of the pool; returns what failed."""
-    from adplatform.defs.runs import instance
-
-    stages = Stages(Progress(disable=True))
-    with instance() as found:
-        _run(stages, found, f"campaign {campaign}", selection, campaign)
-    return stages.failures
-
-
 def _land_and_build(stages: Stages, loaded: dict[str, Any], run: Callable[..., bool]) -> bool:
     present = set(loaded["tables"])
     snapshots = " or ".join(f"key:{t}" for t in asset_keys.LANDING_SNAPSHOTS if t in present)
@@ -168,17 +173,6 @@ def _land_and_build(stages: Stages, loaded: dict[str, Any], run: Callable[..., b
             return False
     with stages.stage("behaviour"):
         return run("behaviour", "group:behaviour")
-
-
-@contextmanager
-def _beside(selection: str) -> Iterator[None]:
-    """Materialize in a process of its own meanwhile. If it fails, it is tried again, and that tells why."""
-    import adplatform.definitions  # noqa: F401 - dbt's project is parsed here, not by both at once
-
-    command = [sys.executable, "-m", "adplatform.cli", "materialize", selection]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet):
-        yield
 
 
 def _reaches_today(loaded: dict[str, Any]) -> bool:
@@ -192,6 +186,7 @@ def _online(
 ) -> dict[str, Any] | None:
     """Serve, decide, land what came of it, look for drift, train again, and see the gateway take what was promoted."""
     from adplatform.demo import online
+    from adplatform.store.registry import Registry
 
     market = online.market_of(loaded)
     with ExitStack() as running:

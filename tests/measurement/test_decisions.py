@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from adplatform.contracts.base import MOST_PEOPLE
 from adplatform.contracts.errors import InputError
-from adplatform.contracts.measurement import MOST_PEOPLE, Action, LiftEstimate
+from adplatform.contracts.measurement import Action, LiftEstimate
 from adplatform.measurement import conjugate
 from adplatform.measurement.decisions import decide, design_rate, planned_users, present_power
 from adplatform.stats import power
